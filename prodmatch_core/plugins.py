@@ -1,0 +1,200 @@
+"""Find plugins, load each on its own, and keep what went wrong so that it can be told.
+
+Why not `pluggy.load_setuptools_entrypoints`: it drops a second distribution that uses the same entry-point name
+without a word, and one import error ends the loading of all. Here every plugin is keyed by distribution and entry
+point, and a failure becomes a `PluginState` that `prodmatch plugins` prints.
+
+Environment:
+    PRODMATCH_DISABLE_PLUGINS: comma-separated distributions or entry points that are not loaded; `*` disables all
+        but the built-in parts.
+    PRODMATCH_STRICT_PLUGINS: when `1`, the first plugin that fails ends the program.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from typing import Any
+
+import attrs
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+
+import prodmatch_core
+from prodmatch_core import hookspecs
+from prodmatch_core.errors import PluginError
+from prodmatch_core.records import Spec
+
+GROUP = "prodmatch"
+"Entry-point group that plugins register in."
+CORE = "prodmatch-core"
+
+RECORD_HOOKS = {
+    "prodmatch_encoders": "encoder",
+    "prodmatch_negative_generators": "negative-generator",
+    "prodmatch_losses": "loss",
+    "prodmatch_graph_samplers": "graph-sampler",
+    "prodmatch_aggregators": "aggregator",
+    "prodmatch_calibrators": "calibrator",
+    "prodmatch_datasets": "dataset",
+    "prodmatch_measures": "measure",
+    "prodmatch_commands": "command",
+}
+"hook -> kind of the records it returns."
+
+
+@attrs.define
+class PluginState:
+    """One plugin as found: where it comes from, what it registered, and what is wrong with it, if anything."""
+
+    entry_point: str
+    distribution: str
+    version: str
+    module: str
+    state: str = "ok"
+    "`ok`, `disabled` or `failed`."
+    problem: str = ""
+    "One line: what is wrong and what to do."
+    trace: str = ""
+    "Last lines of the traceback, for the plugin's author."
+    records: list[Spec] = attrs.field(factory=list)
+
+    @property
+    def key(self) -> str:
+        """Return the name the plugin is registered under, unique across distributions."""
+        return f"{self.distribution}:{self.entry_point}"
+
+    def fail(self, problem: str, error: BaseException | None = None) -> None:
+        """Mark the plugin as failed. Its records are withdrawn, because half a plugin is worse than none."""
+        self.state, self.problem, self.records = "failed", problem, []
+        if error is not None:
+            self.trace = "".join(traceback.format_exception(error)[-3:]).strip()
+
+
+def discover() -> Iterator[tuple[metadata.EntryPoint, PluginState]]:
+    """Yield every installed entry point of the group once, the built-in parts first."""
+    seen = set()
+    found = []
+    for distribution in metadata.distributions():
+        for point in distribution.entry_points:
+            name = distribution.metadata["Name"]
+            # An editable install may be listed twice; the first on the path wins, as for imports.
+            if point.group == GROUP and (name, point.name) not in seen:
+                seen.add((name, point.name))
+                found.append((point, PluginState(point.name, name, distribution.version, point.value)))
+    yield from sorted(found, key=lambda pair: (pair[1].distribution != CORE, pair[1].key))
+
+
+def _disabled(state: PluginState) -> bool:
+    words = {w.strip() for w in os.environ.get("PRODMATCH_DISABLE_PLUGINS", "").split(",")} - {""}
+    if state.distribution == CORE:
+        return False
+    return "*" in words or bool(words & {state.distribution, state.entry_point, state.key})
+
+
+def _core_requirement(state: PluginState) -> str:
+    """Return the plugin's requirement on the core if this core does not meet it, else an empty text."""
+    try:
+        requirements = metadata.requires(state.distribution) or []
+    except metadata.PackageNotFoundError:
+        return ""
+    for text in requirements:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if requirement.name == CORE and not requirement.specifier.contains(
+            prodmatch_core.__version__, prereleases=True
+        ):
+            return str(requirement)
+    return ""
+
+
+def new_manager() -> pluggy.PluginManager:
+    """Return a plugin manager that knows the hooks and has no plugin."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def add_plugin(manager: pluggy.PluginManager, module: Any, state: PluginState) -> None:
+    """Register `module` and collect its records into `state`; on failure the module is taken out again."""
+    try:
+        manager.register(module, name=state.key)
+    except Exception as error:  # a plugin may fail in any way it likes; that is what isolation is for
+        state.fail(f"{state.key}: cannot be registered: {error}", error)
+        return
+    # Any name that starts with our prefix was meant as a hook, marked or not.
+    meant = [name for name in vars(module) if name.startswith("prodmatch_") and callable(vars(module)[name])]
+    unknown = [name for name in meant if not hasattr(hookspecs, name)]
+    if unknown:
+        from prodmatch_core.errors import did_you_mean
+
+        known = [n for n in vars(hookspecs) if n.startswith("prodmatch_")]
+        state.fail(
+            f"{state.key}: unknown hook {unknown[0]}{did_you_mean(unknown[0], known)} Rename the function."
+        )
+        manager.unregister(module)
+        return
+    for hook, kind in RECORD_HOOKS.items():
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            if implementation.plugin is not module:
+                continue
+            try:
+                state.records.extend(_checked(implementation.function(), hook, kind))
+            except Exception as error:  # as above: whatever it raises is the plugin's fault and ours to report
+                state.fail(f"{state.key}: {hook}() failed: {type(error).__name__}: {error}", error)
+                manager.unregister(module)
+                return
+
+
+def _checked(records: Any, hook: str, kind: str) -> Iterator[Spec]:
+    if records is None:
+        return
+    if not isinstance(records, Iterable):
+        raise PluginError(f"expected an iterable of records, got {type(records).__name__}")
+    for record in records:
+        if not isinstance(record, Spec) or record.kind != kind:
+            raise PluginError(f"expected {kind} records, got {record!r}")
+        yield record
+
+
+def load_plugins(
+    points: Iterable[tuple[metadata.EntryPoint, PluginState]] | None = None,
+) -> tuple[pluggy.PluginManager, list[PluginState]]:
+    """Load every plugin that is installed and enabled.
+
+    Returns:
+        The plugin manager with all healthy plugins, and the state of every plugin found.
+
+    Raises:
+        PluginError: a plugin failed and PRODMATCH_STRICT_PLUGINS is set.
+    """
+    manager = new_manager()
+    states = []
+    for point, state in discover() if points is None else points:
+        states.append(state)
+        if _disabled(state):
+            state.state, state.problem = "disabled", "disabled by PRODMATCH_DISABLE_PLUGINS"
+            continue
+        if requirement := _core_requirement(state):
+            state.fail(
+                f"{state.key}: made for {requirement}, this is {CORE} {prodmatch_core.__version__}. "
+                f"Upgrade {CORE}, or install an older {state.distribution}."
+            )
+        else:
+            try:
+                module = point.load()
+            except Exception as error:  # as above
+                state.fail(
+                    f"{state.key}: import of {state.module} failed: {type(error).__name__}: {error}. "
+                    f"Repair or uninstall {state.distribution}.",
+                    error,
+                )
+            else:
+                add_plugin(manager, module, state)
+        if state.state == "failed" and os.environ.get("PRODMATCH_STRICT_PLUGINS") == "1":
+            raise PluginError(f"{state.problem}\n{state.trace}".strip())
+    return manager, states

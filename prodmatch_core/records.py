@@ -1,0 +1,225 @@
+"""The records that hooks return: one small frozen class per kind of part.
+
+A record is lazy. It names a part, says in one line what it is, and carries the configuration class and a dotted
+`factory` string; nothing heavy is imported until a run needs the part. `needs` and `gives` let `validate` check
+that the parts of a pipeline fit each other before any work starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import attrs
+
+from prodmatch_core.errors import PluginError
+
+CAPABILITIES: Mapping[str, str] = {
+    # what a data set gives: its tables
+    "products": "the data set's products",
+    "queries": "the data set's queries",
+    "judgements": "labelled query-product pairs",
+    "engagements": "typed, counted links between queries and products",
+    "groups": "items labelled by group",
+    "events": "an event log with conversions",
+    # what an encoder gives
+    "tokens": "token states and masks for each side, before the two sides meet",
+    "pairs": "one vector per query-product pair",
+    "embeddings": "one vector per query and per product, comparable by cosine",
+    "nodes": "one vector per graph node",
+    "directed": "a source and a target vector per graph node",
+    "probabilities": "class probabilities, from a part that fits itself without gradient steps",
+    # what the task's head derives from them
+    "logits": "one score per class and example",
+    "similarity": "cosine similarities of the batch's embeddings",
+    # what a sampler gives
+    "blocks": "sampled neighbourhoods of the batch's nodes",
+    # what members and aggregators give
+    "out_of_fold": "predictions on training rows by models that did not see them",
+    "uncertainty": "a number per prediction that says how unsure it is",
+}
+"The vocabulary of `needs` and `gives`, with the words errors use for them."
+
+Capabilities = frozenset[str] | Callable[[Any], frozenset[str]]
+
+
+@attrs.frozen
+class NoConfig:
+    """The configuration of a part that has no fields."""
+
+
+def _capabilities(value: Any) -> Capabilities:
+    return value if callable(value) else frozenset(value)
+
+
+def _known(instance: Spec, attribute: attrs.Attribute, value: Capabilities) -> None:
+    if not callable(value) and not value <= CAPABILITIES.keys():
+        unknown = ", ".join(sorted(value - CAPABILITIES.keys()))
+        raise PluginError(
+            f"{instance.name}: {attribute.name} names {unknown}; known: {', '.join(CAPABILITIES)}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Spec:
+    """What every kind of part says of itself.
+
+    Attributes:
+        name: `<plugin>.<part>` in lower case; the word pipeline files use.
+        summary: one line, shown in listings.
+        factory: `package.module:Class`, imported only when the part is used.
+        config: attrs class with the part's fields; must import nothing heavy.
+        needs: capabilities that must be there for the part to work; or a function of its configuration.
+        gives: capabilities the part adds; or a function of its configuration.
+        paper: where the method is published, with section or equation.
+    """
+
+    kind: ClassVar[str]
+    pattern: ClassVar[str] = r"[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)+"
+
+    name: str = attrs.field()
+    summary: str
+    factory: str = attrs.field(validator=attrs.validators.matches_re(r"[\w.]+:\w+"))
+    config: type = NoConfig
+    needs: Capabilities = attrs.field(default=frozenset(), converter=_capabilities, validator=_known)
+    gives: Capabilities = attrs.field(default=frozenset(), converter=_capabilities, validator=_known)
+    paper: str = ""
+
+    @name.validator
+    def _check_name(self, attribute: attrs.Attribute, value: str) -> None:
+        if not re.fullmatch(self.pattern, value):
+            raise PluginError(f'{self.kind} "{value}": a name is <plugin>.<part>, lower case, like "tcm.margin"')
+
+    def needs_of(self, config: Any) -> frozenset[str]:
+        """Return what the part needs when configured by `config`."""
+        return self.needs(config) if callable(self.needs) else self.needs
+
+    def gives_of(self, config: Any) -> frozenset[str]:
+        """Return what the part gives when configured by `config`."""
+        return self.gives(config) if callable(self.gives) else self.gives
+
+    def load(self) -> Any:
+        """Import and return the factory.
+
+        Raises:
+            PluginError: the module cannot be imported or has no such attribute.
+        """
+        module, _, attribute = self.factory.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"{self.kind} {self.name}: cannot load {self.factory}: {error}. "
+                "Reinstall the distribution that provides it; `prodmatch plugins` names it."
+            ) from error
+
+
+class EncoderSpec(Spec):
+    """An encoder: turns queries and products into vectors (`components.encoder`)."""
+
+    kind: ClassVar[str] = "encoder"
+
+
+class NegativeGeneratorSpec(Spec):
+    """A negative generator: adds or overwrites training examples (`components.negatives`)."""
+
+    kind: ClassVar[str] = "negative-generator"
+
+
+class LossSpec(Spec):
+    """A loss: turns an Output into one number to descend on (`components.loss`)."""
+
+    kind: ClassVar[str] = "loss"
+
+
+class GraphSamplerSpec(Spec):
+    """A graph sampler: picks the neighbourhoods a graph network reads (`components.sampler`)."""
+
+    kind: ClassVar[str] = "graph-sampler"
+
+
+class AggregatorSpec(Spec):
+    """An aggregator: makes one prediction out of the members' (`components.aggregator`)."""
+
+    kind: ClassVar[str] = "aggregator"
+
+
+class CalibratorSpec(Spec):
+    """A calibrator: makes probabilities honest and decisions precise (`components.calibrator`)."""
+
+    kind: ClassVar[str] = "calibrator"
+
+
+class DatasetSpec(Spec):
+    """A data set or reader: `factory(config, context) -> Dataset` (`data.dataset`, `data.reading`)."""
+
+    kind: ClassVar[str] = "dataset"
+
+
+@attrs.frozen(kw_only=True)
+class MeasureSpec(Spec):
+    """A measure: `factory(evaluated) -> statistic`, with the direction that is better (`evaluation`)."""
+
+    kind: ClassVar[str] = "measure"
+    pattern: ClassVar[str] = r"[a-z][a-z0-9_.]*(@[0-9]+%?)?"
+
+    direction: str = attrs.field(validator=attrs.validators.in_(("higher", "lower")))
+
+
+class CommandSpec(Spec):
+    """A sub-command of `prodmatch`: the factory is a click command."""
+
+    kind: ClassVar[str] = "command"
+    pattern: ClassVar[str] = r"[a-z][a-z0-9-]*"
+
+
+@attrs.frozen
+class Part:
+    """A part chosen by a pipeline file: its record and its own configuration, checked."""
+
+    spec: Spec
+    config: Any
+
+    @property
+    def name(self) -> str:
+        """Return the part's name, the word after `use`."""
+        return self.spec.name
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Return what this part, so configured, needs."""
+        return self.spec.needs_of(self.config)
+
+    @property
+    def gives(self) -> frozenset[str]:
+        """Return what this part, so configured, gives."""
+        return self.spec.gives_of(self.config)
+
+
+@attrs.frozen(kw_only=True)
+class Section:
+    """One section of a report. `html` is a fragment the section's author has escaped."""
+
+    title: str
+    html: str
+    note: str = ""
+    "One line under the title that says how to read the section."
+
+
+PART_KINDS: Mapping[str, type[Spec]] = {
+    spec.kind: spec
+    for spec in (
+        EncoderSpec,
+        NegativeGeneratorSpec,
+        LossSpec,
+        GraphSamplerSpec,
+        AggregatorSpec,
+        CalibratorSpec,
+        DatasetSpec,
+        MeasureSpec,
+        CommandSpec,
+    )
+}
+"kind -> record class, in the order listings use."

@@ -1,0 +1,111 @@
+"""Which parts there are: kind -> name -> record, built once from the loaded plugins."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+import pluggy
+
+from prodmatch_core.errors import ConfigError, did_you_mean
+from prodmatch_core.plugins import PluginState, load_plugins
+from prodmatch_core.records import PART_KINDS, Spec
+
+
+@attrs.frozen(eq=False)
+class Registry:
+    """All parts of all healthy plugins, and what is wrong with the others."""
+
+    manager: pluggy.PluginManager
+    plugins: Sequence[PluginState]
+
+    @functools.cached_property
+    def _owners(self) -> dict[tuple[str, str], list[tuple[PluginState, Spec]]]:
+        owners: dict[tuple[str, str], list[tuple[PluginState, Spec]]] = {}
+        for plugin in self.plugins:
+            for record in plugin.records:
+                owners.setdefault((record.kind, record.name), []).append((plugin, record))
+        return owners
+
+    def get(self, kind: str, name: str) -> Spec:
+        """Return the record of a part.
+
+        Raises:
+            ConfigError: the name is unknown, claimed twice, or belongs to a plugin that failed to load.
+        """
+        found = self._owners.get((kind, name), [])
+        if len(found) == 1:
+            return found[0][1]
+        if found:
+            raise ConfigError(self._duplicate(kind, name, [plugin for plugin, _ in found]))
+        prefix = name.partition(".")[0]
+        for plugin in self.plugins:
+            mine = prefix in (plugin.entry_point, plugin.distribution.removeprefix("prodmatch-"))
+            if mine and plugin.state != "ok":
+                raise ConfigError(f'{kind} "{name}" is not available: {plugin.problem}')
+        elsewhere = [other for other in PART_KINDS if (other, name) in self._owners]
+        if elsewhere:
+            raise ConfigError(f'"{name}" is a {elsewhere[0]}, a {kind} is expected here')
+        raise ConfigError(f'unknown {kind} "{name}"{did_you_mean(name, self.names(kind))}')
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of all parts of one kind, sorted."""
+        return sorted(name for k, name in self._owners if k == kind)
+
+    def specs(self, kind: str) -> Iterator[Spec]:
+        """Yield the records of one kind that can be used, by name."""
+        for name in self.names(kind):
+            found = self._owners[kind, name]
+            if len(found) == 1:
+                yield found[0][1]
+
+    def owner(self, spec: Spec) -> PluginState:
+        """Return the plugin that registered `spec`."""
+        return self._owners[spec.kind, spec.name][0][0]
+
+    def problems(self) -> list[str]:
+        """Return one line for every plugin that failed and every name claimed twice."""
+        lines = [plugin.problem for plugin in self.plugins if plugin.state == "failed"]
+        lines += [
+            self._duplicate(kind, name, [plugin for plugin, _ in found])
+            for (kind, name), found in self._owners.items()
+            if len(found) > 1
+        ]
+        return lines
+
+    @staticmethod
+    def _duplicate(kind: str, name: str, plugins: Sequence[PluginState]) -> str:
+        who = " and ".join(f"{p.distribution} {p.version} ({p.module})" for p in plugins)
+        return (
+            f'{kind} "{name}" is claimed by {who}. Uninstall one of them, or disable one: '
+            f"PRODMATCH_DISABLE_PLUGINS={plugins[-1].distribution}"
+        )
+
+    def announce(self, hook: str, **arguments: Any) -> list[Any]:
+        """Call a life-cycle or report hook of every plugin; one that raises is logged and left out."""
+        import logging
+
+        results = []
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            wanted = {name: arguments[name] for name in implementation.argnames}
+            try:
+                result = implementation.function(**wanted)
+                results.append(list(result) if result is not None else [])
+            except Exception as error:  # a tracker or a picture must not cost the run its result
+                logging.getLogger("prodmatch").warning(
+                    "plugin %s: %s() failed and was left out: %s: %s",
+                    implementation.plugin_name,
+                    hook,
+                    type(error).__name__,
+                    error,
+                )
+        return [item for result in results for item in result]
+
+
+@functools.cache
+def default_registry() -> Registry:
+    """Return the registry of the plugins installed in this environment, loaded once per process."""
+    manager, states = load_plugins()
+    return Registry(manager, states)
