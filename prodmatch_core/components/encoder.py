@@ -1,0 +1,183 @@
+"""What an encoder must do.
+
+An encoder lives in three steps. `build` learns what must exist before the first gradient step (vocabulary,
+tokenizer, term statistics). `prepare` turns the texts of a corpus into arrays once, so that a batch is a gather.
+`forward` turns a batch into an `Encoding`. Weights are saved by the runner; `save_assets` and `load` keep the rest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prodmatch_core.data.corpus import Corpus, Examples
+from prodmatch_core.data.dataset import Dataset, LabelScheme
+
+Batch = Mapping[str, Tensor]
+"Named tensors whose first dimension is the batch, unless the encoder documents otherwise."
+
+
+@attrs.frozen(eq=False)
+class FitData:
+    """What a part may look at while a member is fitted: everything but the test split's labels."""
+
+    corpus: Corpus
+    train: Examples
+    valid: Examples
+    scheme: LabelScheme
+    dataset: Dataset
+    "Tables beyond the pairs: engagements, events, groups."
+
+
+@attrs.frozen(eq=False)
+class States:
+    """Token states of one side: `hidden` (batch, length, width) float, `mask` (batch, length) bool, True = a token."""
+
+    hidden: Tensor
+    mask: Tensor
+
+
+@attrs.frozen(eq=False)
+class Encoding:
+    """What an encoder knows about a batch. What it does not give is None.
+
+    Attributes:
+        pair: one vector per pair, (batch, width) float.
+        query, product: one vector per side, (batch, width) float, meant for cosine similarity.
+        query_states, product_states: token states of each side before they meet.
+    """
+
+    pair: Tensor | None = None
+    query: Tensor | None = None
+    product: Tensor | None = None
+    query_states: States | None = None
+    product_states: States | None = None
+
+
+class Prepared(Protocol):
+    """A corpus made ready: batches are gathered from it by row number."""
+
+    def batch(self, query: np.ndarray, product: np.ndarray) -> Batch:
+        """Return the tensors of the pairs (query[i], product[i]); rows are (n,) int64 into the corpus."""
+        ...
+
+    def lengths(self, query: np.ndarray, product: np.ndarray) -> np.ndarray:
+        """Return the cost of each pair in tokens, (n,) int64, for batching by length."""
+        ...
+
+
+class Encoder(nn.Module, ABC):
+    """An encoder trained by gradient steps."""
+
+    width: int
+    "Size of the vectors in the Encoding."
+
+    @classmethod
+    @abstractmethod
+    def build(cls, config: Any, data: FitData, rng: np.random.Generator) -> Self:
+        """Make a new encoder, learning from `data` what must exist before training.
+
+        Initial weights come from torch's generator, which the runner seeds; `rng` serves everything else.
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        """Make an encoder from what `save_assets` wrote; the runner loads the weights afterwards."""
+
+    @abstractmethod
+    def save_assets(self, folder: Path) -> None:
+        """Write what `load` needs beside the weights: JSON, safetensors or tokenizer files, never pickles."""
+
+    @abstractmethod
+    def prepare(self, corpus: Corpus) -> Prepared:
+        """Make the corpus ready for batching."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Encoding:
+        """Encode a batch. An example's result must not depend on its batch mates or on padding."""
+
+
+class TwoSidedEncoder(Encoder):
+    """An encoder that encodes each side alone, then lets them meet; state-level negatives step in between."""
+
+    @abstractmethod
+    def encode(self, batch: Batch) -> Encoding:
+        """Return the token states of both sides."""
+
+    @abstractmethod
+    def interact(self, encoding: Encoding) -> Encoding:
+        """Return `encoding` with its pair vector added."""
+
+    def forward(self, batch: Batch) -> Encoding:
+        """Encode both sides and let them meet."""
+        return self.interact(self.encode(batch))
+
+
+class SelfFittingEncoder(ABC):
+    """A part that stands in an encoder's place, fits itself without gradient steps and gives probabilities."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, config: Any, data: FitData, rng: np.random.Generator) -> Self:
+        """Return the part fitted on `data.train`, stopping early on `data.valid` where it can."""
+
+    @abstractmethod
+    def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
+        """Return class probabilities, (n, classes) float64, rows summing to 1. Labels are not looked at."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, config: Any, folder: Path) -> Self:
+        """Make the part from what `save_assets` wrote."""
+
+    @abstractmethod
+    def save_assets(self, folder: Path) -> None:
+        """Write everything `load` needs: JSON, safetensors, Parquet or LightGBM text."""
+
+
+class NodeEncoder(nn.Module, ABC):
+    """An encoder of graph nodes: reads sampled blocks and gives one vector per seed node (or two, if directed)."""
+
+    width: int
+    "Size of a node's vector."
+
+    @abstractmethod
+    def forward(self, blocks: Any, features: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return the seeds' (source) vectors (seeds, width) and, where directed, their target vectors."""
+
+
+def gather_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gather rows of a ragged array stored as flat values and offsets.
+
+    Args:
+        values: (total,) flat values.
+        offsets: (rows + 1,) int64; row r is `values[offsets[r]:offsets[r + 1]]`.
+        rows: (n,) int64 rows to take, in order, repetitions allowed.
+
+    Returns:
+        The taken values, flat, and their (n + 1,) int64 offsets.
+    """
+    starts = offsets[rows]
+    counts = offsets[rows + 1] - starts
+    taken = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(counts, out=taken[1:])
+    index = np.arange(taken[-1], dtype=np.int64) + np.repeat(starts - taken[:-1], counts)
+    return values[index], taken
+
+
+def pad_ragged(values: np.ndarray, offsets: np.ndarray, fill: int = 0) -> tuple[Tensor, Tensor]:
+    """Return ragged rows as a padded (n, longest) int64 tensor and its bool mask, True where there is a value."""
+    counts = np.diff(offsets)
+    longest = max(int(counts.max(initial=0)), 1)
+    mask = np.arange(longest) < counts[:, None]
+    padded = np.full(mask.shape, fill, dtype=np.int64)
+    padded[mask] = values
+    return torch.from_numpy(padded), torch.from_numpy(mask)

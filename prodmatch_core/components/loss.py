@@ -1,0 +1,71 @@
+"""What a loss must do, and `Output`, which all losses of a step read."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prodmatch_core.data.dataset import LabelScheme
+
+
+@attrs.define(eq=False, slots=False)
+class Output:
+    """What a member says about a batch. Losses read it; none writes to it.
+
+    Attributes:
+        labels: (batch,) int64 class index, 0 = best match.
+        weights: (batch,) float32 per-example weights.
+        logits: (batch, classes) float, or None.
+        embeddings: (batch, width) float vectors of the items (or queries), or None.
+        references: (batch, width) float vectors of the other tower (products), or None where there is one tower.
+    """
+
+    labels: Tensor
+    weights: Tensor
+    logits: Tensor | None = None
+    embeddings: Tensor | None = None
+    references: Tensor | None = None
+
+    @functools.cached_property
+    def similarity(self) -> Tensor:
+        """Return cosine similarities (batch, batch) float32, computed once a step however many losses read it."""
+        if self.embeddings is None:
+            raise ValueError("this member gives no embeddings; `validate` should have refused the loss")
+        with torch.autocast(self.embeddings.device.type, enabled=False):
+            left = functional.normalize(self.embeddings.float(), dim=-1)
+            if self.references is None:
+                return left @ left.T
+            return left @ functional.normalize(self.references.float(), dim=-1).T
+
+
+class Loss(nn.Module, ABC):
+    """One term of a member's loss: a weighted mean, so that weight 2 is a row twice and weight 0 a row absent."""
+
+    @classmethod
+    def build(cls, config: Any, scheme: LabelScheme) -> Self:
+        """Make the loss for a label scheme; the default passes both to the constructor."""
+        return cls(config, scheme)  # type: ignore[call-arg]
+
+    @abstractmethod
+    def forward(self, output: Output) -> Tensor:
+        """Return the loss, a float32 scalar with a gradient even where no example contributes."""
+
+
+class PointwiseLoss(Loss):
+    """A loss that is a weighted mean over examples."""
+
+    @abstractmethod
+    def per_example(self, output: Output) -> Tensor:
+        """Return the loss of each example, (batch,) float32, unweighted."""
+
+    def forward(self, output: Output) -> Tensor:
+        """Return the mean of the examples' losses under the output's weights."""
+        weights = output.weights.float()
+        total = weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
+        return (self.per_example(output) * weights).sum() / total

@@ -1,0 +1,110 @@
+"""Whether the parts of a pipeline fit each other: who needs what, and who gives it.
+
+Everything here reads records and configurations only; no part is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from prodmatch_core.errors import Problem, did_you_mean
+from prodmatch_core.records import CAPABILITIES, Part
+from prodmatch_core.registry import Registry
+
+if TYPE_CHECKING:
+    from prodmatch_core.config import Member, Pipeline
+
+DERIVED = {"pairs": {"logits"}, "embeddings": {"logits", "similarity"}, "nodes": {"logits"}}
+"What the task's head makes of what an encoder gives."
+
+
+def check(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
+    """Yield every misfit of a pipeline whose parts are each, taken alone, well configured."""
+    seen: dict[str, int] = {}
+    for index, member in enumerate(pipeline.member):
+        if member.name in seen:
+            yield Problem(
+                f"member[{index}].name", f'"{member.name}" is taken by member[{seen[member.name]}]; names must differ'
+            )
+        seen.setdefault(member.name, index)
+        yield from _member(member, f"member[{index}]", pipeline.data.part, registry)
+    if len(pipeline.member) > 1 and pipeline.aggregator is None:
+        yield Problem(
+            "aggregator",
+            f"missing; {len(pipeline.member)} members need one, for example "
+            f"{', '.join(registry.names('aggregator')) or 'none is installed'}",
+        )
+    known = registry.names("measure")
+    for index, measure in enumerate(pipeline.evaluation.measures):
+        if measure not in known:
+            yield Problem(
+                f"evaluation.measures[{index}]", f'unknown measure "{measure}"{did_you_mean(measure, known)}'
+            )
+    gives = {"out_of_fold"} | set().union(*(member.encoder.gives for member in pipeline.member))
+    if pipeline.aggregator is not None:
+        yield from _needs(pipeline.aggregator.part, "aggregator", gives, registry, "no member")
+        gives |= pipeline.aggregator.part.gives
+    for index, section in enumerate(pipeline.calibrator):
+        yield from _needs(section.part, f"calibrator[{index}]", gives, registry, "no earlier part")
+
+
+def _member(member: Member, path: str, data: Part, registry: Registry) -> Iterator[Problem]:
+    encoder = member.encoder
+    gives = set(data.gives)
+    if member.sampler is not None:
+        yield from _needs(member.sampler, f"{path}.sampler", gives, registry, f"{data.name} (dataset)")
+        gives |= member.sampler.gives
+    for where, inner in parts_within(encoder, f"{path}.encoder"):
+        # A nested part's needs may be met by parts nested in it, or by the ones around it.
+        nested = set().union(*(p.gives for _, p in parts_within(inner, where) if p is not inner))
+        yield from _needs(inner, where, gives | nested, registry, f"{data.name} (dataset)")
+    gives |= encoder.gives
+    for given, derived in DERIVED.items():
+        if given in encoder.gives:
+            gives |= derived
+    if "probabilities" in encoder.gives:
+        for name, used in (("loss", member.loss), ("negatives", member.negatives), ("sampler", member.sampler)):
+            if used:
+                yield Problem(
+                    f"{path}.{name}",
+                    f"{encoder.name} fits itself and takes no {name}; remove it, or choose another encoder",
+                )
+        return
+    for index, entry in enumerate(member.loss):
+        yield from _needs(entry.part, f"{path}.loss[{index}]", gives, registry, f"{encoder.name} (encoder)")
+    if member.negatives is not None:
+        yield from _needs(member.negatives, f"{path}.negatives", gives, registry, f"{encoder.name} (encoder)")
+    known = registry.names("measure")
+    if member.training.measure and member.training.measure not in known:
+        yield Problem(
+            f"{path}.training.measure",
+            f'unknown measure "{member.training.measure}"{did_you_mean(member.training.measure, known)}',
+        )
+
+
+def parts_within(part: Part, path: str) -> Iterator[tuple[str, Part]]:
+    """Yield `part` and every part nested in its configuration, each with its path."""
+    yield path, part
+    for field in attrs.fields(type(part.config)):
+        value: Any = getattr(part.config, field.name)
+        if isinstance(value, Part):
+            yield from parts_within(value, f"{path}.{field.name}")
+
+
+def _needs(part: Part, path: str, gives: set[str], registry: Registry, giver: str) -> Iterator[Problem]:
+    for missing in sorted(part.needs - gives):
+        others = sorted(
+            spec.name
+            for kind in ("encoder", "dataset", "graph-sampler", "aggregator")
+            for spec in registry.specs(kind)
+            if not callable(spec.gives)
+            and (missing in spec.gives or any(missing in DERIVED.get(g, ()) for g in spec.gives))
+        )
+        remedy = f"; given by {', '.join(others)}" if others else ""
+        yield Problem(
+            f"{path}.use",
+            f"{part.name} needs {missing} ({CAPABILITIES[missing]}), which {giver} does not give{remedy}",
+        )

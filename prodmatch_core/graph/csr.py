@@ -1,0 +1,79 @@
+"""A directed graph as compressed sparse rows: two arrays, nothing else."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+
+@attrs.frozen(eq=False)
+class Graph:
+    """Out-neighbours of every node.
+
+    Attributes:
+        offsets: (nodes + 1,) int64; node v's neighbours are `targets[offsets[v]:offsets[v + 1]]`.
+        targets: (edges,) int64 neighbour of each edge, ascending within a node.
+        weights: (edges,) float32 edge weights, for instance counts.
+    """
+
+    offsets: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def from_edges(
+        cls, source: np.ndarray, target: np.ndarray, nodes: int, weights: np.ndarray | None = None
+    ) -> Graph:
+        """Build the graph from edge lists, (edges,) int64 each; edges may come in any order and repeat.
+
+        Raises:
+            ValueError: an end of an edge is not a node.
+        """
+        source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
+        for name, ends in (("source", source), ("target", target)):
+            if len(ends) and (ends.min() < 0 or ends.max() >= nodes):
+                row = int(np.flatnonzero((ends < 0) | (ends >= nodes))[0])
+                raise ValueError(f"edge {row}: {name} {ends[row]} is not one of the {nodes} nodes")
+        order = np.lexsort((target, source))
+        offsets = np.zeros(nodes + 1, dtype=np.int64)
+        np.cumsum(np.bincount(source, minlength=nodes), out=offsets[1:])
+        values = np.ones(len(source)) if weights is None else np.asarray(weights)
+        return cls(offsets, target[order], values[order].astype(np.float32))
+
+    @property
+    def nodes(self) -> int:
+        """Return the number of nodes."""
+        return len(self.offsets) - 1
+
+    @property
+    def edges(self) -> int:
+        """Return the number of edges."""
+        return len(self.targets)
+
+    def degree(self) -> np.ndarray:
+        """Return the out-degree of every node, (nodes,) int64."""
+        return np.diff(self.offsets)
+
+    def reverse(self) -> Graph:
+        """Return the graph with every edge turned round: its out-neighbours are this graph's in-neighbours."""
+        source = np.repeat(np.arange(self.nodes), self.degree())
+        return Graph.from_edges(self.targets, source, self.nodes, self.weights)
+
+
+@attrs.frozen(eq=False)
+class Block:
+    """One layer of sampled neighbours: messages flow from `inputs` to `seeds`.
+
+    Attributes:
+        inputs: (inputs,) int64 nodes whose vectors the layer reads; the seeds come first, in order.
+        seeds: how many of `inputs` are the layer's seeds.
+        source: (edges,) int64 position in `inputs` of each sampled edge's sender.
+        target: (edges,) int64 position in `inputs` (below `seeds`) of its receiver.
+        edge: (edges,) int64 position of the edge in the graph's arrays.
+    """
+
+    inputs: np.ndarray
+    seeds: int
+    source: np.ndarray
+    target: np.ndarray
+    edge: np.ndarray
