@@ -1,0 +1,253 @@
+"""The run directory: what a finished run leaves behind, written atomically and read back without running anything.
+
+    resolved.toml        the pipeline with every default
+    provenance.json      versions, seed, fingerprint, gain profile, tie rule, machine
+    data.json            what the data was: counts, label shares, notes
+    members/<name>/      config.json, model.safetensors, assets
+    aggregator/          what it learnt
+    calibrator/<n>/      what each step learnt
+    predictions.parquet  one row per example: ids, split, label, probabilities, score, uncertainty
+    decisions.parquet    the same rows after the calibrators, with the decided label
+    metrics.json         every figure of the report
+    mistakes.json        the most confident mistakes with their texts
+    run.trec qrels.trec  the test ranking for trec_eval and ir-measures
+    log.jsonl            one line per event
+    report.html          the report
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from prodmatch_core.errors import RunError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from prodmatch_core.config import Pipeline
+    from prodmatch_core.data.dataset import LabelScheme
+    from prodmatch_core.evaluation.evaluated import Evaluated
+
+FORMAT = 1
+"Version of the directory's layout, kept in provenance.json."
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written to; nothing half-written is left.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written: {error.strerror}. Free space or choose another --out.") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON with sorted keys; not-a-number becomes null, because JSON has no word for it."""
+    write_text(path, json.dumps(_plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    """Write a table so that it is there whole or not at all.
+
+    Raises:
+        RunError: as `write_text`.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        frame.write_parquet(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written: {error}. Free space or choose another --out.") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy arrays and scalars
+        return _plain(value.tolist())
+    if isinstance(value, float) and value != value:
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def free_name(out: Path) -> Path:
+    """Return `out`, or `out-2`, `out-3`, ... if it is taken."""
+    candidate, number = out, 2
+    while candidate.exists():
+        candidate, number = out.with_name(f"{out.name}-{number}"), number + 1
+    return candidate
+
+
+@attrs.frozen
+class Draft:
+    """A run directory in the making: a hidden folder beside its final name."""
+
+    final: Path
+
+    @property
+    def path(self) -> Path:
+        """Return the folder that is written to."""
+        return self.final.with_name(f".{self.final.name}.partial")
+
+    @classmethod
+    def start(cls, out: Path, overwrite: bool = False) -> Draft:
+        """Make the folder.
+
+        Raises:
+            RunError: `out` exists and is not to be overwritten, or is not a run, or cannot be written.
+        """
+        if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+            if not overwrite:
+                raise RunError(f"{out}: exists already. Choose another --out, or replace it with --overwrite.")
+            if not (out / "provenance.json").is_file():
+                raise RunError(f"{out}: is not a run directory, so --overwrite will not replace it. Choose another --out.")
+        draft = cls(out)
+        try:
+            shutil.rmtree(draft.path, ignore_errors=True)
+            draft.path.mkdir(parents=True)
+        except OSError as error:
+            raise RunError(f"{out}: cannot be made: {error.strerror}. Choose another --out.") from error
+        return draft
+
+    def finish(self) -> Path:
+        """Give the folder its final name, replacing what is there, and return it."""
+        if self.final.exists():
+            old = self.final.with_name(f".{self.final.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            self.final.rename(old)
+            self.path.rename(self.final)
+            shutil.rmtree(old)
+        else:
+            self.path.rename(self.final)
+        return self.final
+
+
+@attrs.frozen(eq=False, slots=False)
+class Run:
+    """A run directory that is being read, or one whose figures are all written and whose report is not."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a finished run.
+
+        Raises:
+            RunError: `path` is not a run directory, or was written by a newer version.
+        """
+        run = cls(Path(path))
+        if not (run.path / "provenance.json").is_file():
+            hint = "it was never finished" if Draft(run.path).path.exists() else "name the folder `prodmatch run` printed"
+            raise RunError(f"{path}: is not a run directory (no provenance.json); {hint}.")
+        version = run.provenance.get("format", 0)
+        if version > FORMAT:
+            raise RunError(f"{path}: written in format {version}, this version reads up to {FORMAT}. Upgrade prodmatch-core.")
+        return run
+
+    def _json(self, name: str) -> Any:
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{path}: missing; the run directory is incomplete. Run the pipeline again.") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path}: cannot be read: {error}. Restore the file or run the pipeline again.") from None
+
+    @functools.cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Return versions, seed, fingerprint, label scheme, machine."""
+        return self._json("provenance.json")
+
+    @functools.cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Return every figure of the run; the keys are described in the reference."""
+        return self._json("metrics.json")
+
+    @functools.cached_property
+    def data(self) -> dict[str, Any]:
+        """Return the data card."""
+        return self._json("data.json")
+
+    @functools.cached_property
+    def mistakes(self) -> list[dict[str, Any]]:
+        """Return the most confident mistakes, surest first."""
+        return self._json("mistakes.json")
+
+    @functools.cached_property
+    def pipeline(self) -> Pipeline:
+        """Return the resolved pipeline; parts whose plugin is gone raise ConfigError."""
+        from prodmatch_core.config import load_pipeline
+
+        return load_pipeline(self.path / "resolved.toml")
+
+    @functools.cached_property
+    def scheme(self) -> LabelScheme:
+        """Return the label scheme the run was made with."""
+        from prodmatch_core.data.dataset import LabelScheme
+
+        return LabelScheme(**self.provenance["scheme"])
+
+    @functools.cached_property
+    def predictions(self) -> pl.DataFrame:
+        """Return predictions.parquet: probabilities before the calibrators."""
+        return self._parquet("predictions.parquet")
+
+    @functools.cached_property
+    def decisions(self) -> pl.DataFrame:
+        """Return decisions.parquet: `query_id product_id locale split label decided accepted score uncertainty p_<label>...`."""
+        return self._parquet("decisions.parquet")
+
+    def _parquet(self, name: str) -> pl.DataFrame:
+        import polars as pl
+
+        path = self.path / name
+        try:
+            return pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise RunError(f"{path}: cannot be read: {error}. Run the pipeline again.") from None
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the lines of log.jsonl."""
+        try:
+            lines = (self.path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise RunError(f"{self.path / 'log.jsonl'}: cannot be read: {error}") from None
+        return [json.loads(line) for line in lines if line.strip()]
+
+    def evaluated(self, split: str = "test") -> Evaluated:
+        """Return the decisions of one split in the form measures read."""
+        import numpy as np
+        import polars as pl
+
+        from prodmatch_core.evaluation.evaluated import Evaluated
+
+        rows = self.decisions.filter(pl.col("split") == split)
+        index = {label: number for number, label in enumerate(self.scheme.labels)}
+        return Evaluated(
+            labels=rows["label"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
+            probabilities=rows.select(f"p_{label}" for label in self.scheme.labels).to_numpy().astype(np.float64),
+            decisions=rows["decided"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
+            groups=rows["query_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+            scheme=self.scheme,
+        )
