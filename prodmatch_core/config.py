@@ -87,7 +87,7 @@ class Training:
     """`[member.training]`: how a member is fitted."""
 
     batch_size: int = attrs.field(default=64, validator=at_least(1))
-    "Examples per step and process, before negatives are added."
+    "Examples a step over all processes, before negatives are added."
     epochs: int = attrs.field(default=5, validator=at_least(1))
     "Passes over the training examples."
     learning_rate: float = attrs.field(default=1e-3, validator=positive)
@@ -134,6 +134,8 @@ class Evaluation:
 
     measures: tuple[str, ...] = ()
     "Measures beside the task's own; `prodmatch plugins` lists them."
+    baselines: tuple[str, ...] = ("core.overlap",)
+    "Encoders that fit themselves, measured beside every run with their default fields."
     replicates: int = attrs.field(default=1000, validator=at_least(100))
     "Bootstrap resamples of the queries."
     level: float = attrs.field(default=0.95, validator=unit_interval)

@@ -124,8 +124,9 @@ class Draft:
                 raise RunError(f"{out}: is not a run directory, so --overwrite will not replace it. Choose another --out.")
         draft = cls(out)
         try:
-            shutil.rmtree(draft.path, ignore_errors=True)
-            draft.path.mkdir(parents=True)
+            # What an earlier, unfinished run left is kept: its finished stages are reused if their keys still hold.
+            draft.path.mkdir(parents=True, exist_ok=True)
+            (draft.path / "log.jsonl").unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"{out}: cannot be made: {error.strerror}. Choose another --out.") from error
         return draft

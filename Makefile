@@ -1,0 +1,43 @@
+# Every target sets itself up from a fresh clone: `make demo` and `make test` need Python 3.11+ and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml contrib/*/pyproject.toml))
+READY := .venv/ready
+
+.PHONY: demo test lint types tests docs bench format clean
+
+demo: $(READY)
+	$(BIN)/prodmatch run pipelines/demo.toml
+
+test: lint types tests
+	$(MAKE) --no-print-directory demo
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+tests: $(READY)
+	$(BIN)/pytest
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+bench: $(READY)
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch first: a later package must find it installed, or it brings the registry's default build.
+$(READY): pyproject.toml constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]' $(DISTRIBUTIONS:%=--editable %)
+	touch $(READY)
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,184 @@
+"""Put the figures of a run together: every line of the headline table, slices, the surest mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import polars as pl
+
+from prodmatch_core.components.calibrator import Decisions
+from prodmatch_core.config import Evaluation
+from prodmatch_core.data.corpus import Examples
+from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.evaluation.classification import accuracy, confusion_matrix, per_class_f1
+from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic
+from prodmatch_core.evaluation.majority import majority
+from prodmatch_core.evaluation.ranking import tie_share
+from prodmatch_core.evaluation.significance import Interval, intervals, paired_bootstrap
+from prodmatch_core.evaluation.slices import Slice, by_frequency, by_locale
+from prodmatch_core.records import MeasureSpec
+
+
+@attrs.frozen(eq=False)
+class Line:
+    """One line of the headline table: who predicts, and what; no probabilities means the majority class."""
+
+    name: str
+    kind: str
+    probabilities: np.ndarray | None
+    decisions: np.ndarray | None
+    "(n,) int64; None decides for the likeliest class."
+
+
+def assess(
+    lines: Sequence[Line],
+    *,
+    examples: Examples,
+    train_labels: np.ndarray,
+    rows: pl.DataFrame,
+    scheme: LabelScheme,
+    measures: Sequence[MeasureSpec],
+    headline: str,
+    evaluation: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the figures of all lines on the test split; the last line is the pipeline's own.
+
+    Args:
+        lines: who is measured.
+        examples: the test split.
+        train_labels: class index of every training row, for the majority class.
+        rows: the judgements behind `examples`, in the same order.
+        scheme: the labels.
+        measures: what is measured.
+        headline: the measure that differences and slices are given in.
+        evaluation: replicates and level of the intervals.
+        seed: of the resamples; every line is measured on the same ones.
+    """
+    by_line = {line.name: _evaluated(line, examples, train_labels, scheme) for line in lines}
+    final = by_line[lines[-1].name]
+    prepare: dict[str, Measure] = {spec.name: spec.load() for spec in measures}
+    statistics: dict[str, dict[str, Statistic]] = {
+        name: {measure: make(evaluated) for measure, make in prepare.items()} for name, evaluated in by_line.items()
+    }
+    flat = {(name, measure): s for name, own in statistics.items() for measure, s in own.items()}
+    settings = {"seed": seed, "replicates": evaluation.replicates, "level": evaluation.level}
+    figures = intervals(flat, final, **settings)  # type: ignore[arg-type]
+    return {
+        "headline": headline,
+        "level": evaluation.level,
+        "directions": {spec.name: spec.direction for spec in measures},
+        "lines": [
+            {
+                "name": line.name,
+                "kind": line.kind,
+                "measures": {measure: _plain(figures[line.name, measure]) for measure in prepare},
+            }
+            for line in lines
+        ],
+        "differences": [
+            {
+                "against": line.name,
+                "measure": headline,
+                **attrs.asdict(
+                    paired_bootstrap(
+                        statistics[lines[-1].name][headline], statistics[line.name][headline], final, **settings
+                    )
+                ),
+            }
+            for line in lines[:-1]
+        ],
+        "per_class": [attrs.asdict(scores) for scores in per_class_f1(final)],
+        "confusion": confusion_matrix(final),
+        "slices": [
+            _slice(kind, piece, final, {headline: prepare[headline], "accuracy": accuracy}, settings)
+            for kind, piece in _slices(final, rows)
+        ],
+        "tie_share": tie_share(final)(final.example_weights),
+    }
+
+
+def _evaluated(line: Line, examples: Examples, train_labels: np.ndarray, scheme: LabelScheme) -> Evaluated:
+    classes = len(scheme.labels)
+    reads_nothing = line.probabilities is None
+    probabilities = np.full((len(examples), classes), 1 / classes) if reads_nothing else line.probabilities
+    assert probabilities is not None
+    evaluated = Evaluated(
+        labels=examples.label,
+        probabilities=probabilities,
+        decisions=probabilities.argmax(axis=1) if line.decisions is None else line.decisions,
+        groups=np.unique(examples.query, return_inverse=True)[1],
+        scheme=scheme,
+        weights=examples.weight.astype(np.float64),
+    )
+    return majority(evaluated, train_labels) if reads_nothing else evaluated
+
+
+def _slices(evaluated: Evaluated, rows: pl.DataFrame) -> list[tuple[str, Slice]]:
+    found: list[tuple[str, Slice]] = []
+    locales = rows["locale"].to_numpy()
+    if len(np.unique(locales)) > 1:
+        found += [("locale", piece) for piece in by_locale(evaluated, locales)]
+    frequency = None
+    if "frequency" in rows.columns:
+        frequency = np.full(evaluated.n_groups, np.nan)
+        frequency[evaluated.groups] = rows["frequency"].to_numpy()
+    found += [("frequency", piece) for piece in by_frequency(evaluated, frequency)]
+    return found
+
+
+def _slice(
+    kind: str, piece: Slice, evaluated: Evaluated, measures: Mapping[str, Measure], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    part = evaluated.subset(piece.mask)
+    figures = intervals({name: make(part) for name, make in measures.items()}, part, **settings)
+    return {
+        "by": kind,
+        "name": piece.name.removeprefix(f"{kind} "),
+        "examples": piece.rows,
+        "queries": piece.queries,
+        "measures": {name: _plain(figure) for name, figure in figures.items()},
+    }
+
+
+def _plain(figure: Interval) -> dict[str, float]:
+    return {"value": figure.value, "low": figure.low, "high": figure.high}
+
+
+def mistakes(
+    rows: pl.DataFrame, decisions: Decisions, scheme: LabelScheme, dataset: Dataset, count: int
+) -> list[dict[str, Any]]:
+    """Return the `count` wrong decisions with the highest probability of the decided class, surest first.
+
+    Args:
+        rows: the judgements, one per decision.
+        decisions: what was decided on them.
+        scheme: the labels.
+        dataset: for the texts, and the planted cause where the data set knows it.
+        count: how many.
+    """
+    assert dataset.products is not None and dataset.queries is not None
+    labels = np.array(scheme.labels, dtype=object)
+    table = rows.select("query_id", "product_id", "locale", "label").with_columns(
+        pl.Series("decided", labels[decisions.labels].tolist(), dtype=pl.String),
+        pl.Series("probability", decisions.probabilities[np.arange(rows.height), decisions.labels]),
+    )
+    worst = table.filter(pl.col("label") != pl.col("decided")).sort(
+        "probability", "query_id", "product_id", descending=[True, False, False]
+    )
+    # A product that fools one query often fools its neighbours; one mistake a query shows more of the world.
+    worst = worst.unique("query_id", keep="first", maintain_order=True).head(count)
+    worst = worst.join(dataset.queries.select("query_id", query="text"), on="query_id", how="left").join(
+        dataset.products.select("product_id", "locale", "title"), on=["product_id", "locale"], how="left"
+    )
+    causes = dataset.truth.get("judgements")
+    if causes is not None and "cause" in causes.columns:
+        worst = worst.join(
+            causes.select("query_id", "product_id", "cause"), on=["query_id", "product_id"], how="left"
+        )
+    else:
+        worst = worst.with_columns(cause=pl.lit(None, dtype=pl.String))
+    return worst.sort("probability", "query_id", descending=[True, False]).to_dicts()

@@ -1,0 +1,78 @@
+"""A finished run as an object: load it, score pairs with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+import polars as pl
+
+from prodmatch_core.components.aggregator import Aggregator
+from prodmatch_core.components.calibrator import Calibrator, Decisions
+from prodmatch_core.data.corpus import frame_examples
+from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.rundir import Run
+from prodmatch_core.runner import frame_of, stack
+from prodmatch_core.tasks.match import TASKS
+from prodmatch_core.training.member import FittedMember
+
+
+@attrs.frozen(eq=False)
+class FittedPipeline:
+    """The members, aggregator and calibrators of a run, ready to score.
+
+        pipeline = FittedPipeline.load("runs/demo")
+        pipeline.score(pl.DataFrame({"query": ["phone case"], "title": ["Slim case for Vexo X10"]}))
+    """
+
+    scheme: LabelScheme
+    members: Sequence[FittedMember]
+    aggregator: Aggregator | None
+    calibrators: Sequence[Calibrator]
+
+    @classmethod
+    def load(cls, path: str | Path) -> FittedPipeline:
+        """Read a run directory. Nothing in it is executed.
+
+        Raises:
+            RunError: the directory is not a run, or is damaged.
+            ConfigError: a part's plugin is no longer installed.
+        """
+        run = Run.open(path)
+        pipeline, scheme = run.pipeline, run.scheme
+        task = TASKS[pipeline.pipeline.task]()
+        members = [
+            FittedMember.load(member, task, scheme, run.path / "members" / member.name)
+            for member in pipeline.member
+        ]
+        aggregator = None
+        if pipeline.aggregator is not None:
+            part = pipeline.aggregator.part
+            aggregator = part.spec.load().load(part.config, scheme, run.path / "aggregator")
+        calibrators = [
+            section.part.spec.load().load(section.part.config, scheme, run.path / "calibrator" / str(number))
+            for number, section in enumerate(pipeline.calibrator)
+        ]
+        return cls(scheme, members, aggregator, calibrators)
+
+    def score(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return `frame` with columns `decided accepted score uncertainty p_<label>...` added, rows in order.
+
+        Args:
+            frame: columns `query` and `title`, and where there are any `description bullets brand color locale`.
+
+        Raises:
+            DataError: a column is missing or a text is empty.
+        """
+        corpus, examples = frame_examples(frame)
+        tables = [member.predict(corpus, examples) for member in self.members]
+        if self.aggregator is None:
+            decisions = Decisions.plain(tables[0], np.full(len(examples), np.nan), self.scheme)
+        else:
+            combined = self.aggregator.combine(stack([m.name for m in self.members], tables, examples))
+            decisions = Decisions.plain(combined.probabilities, combined.uncertainty, self.scheme)
+        for calibrator in self.calibrators:
+            decisions = calibrator.apply(decisions)
+        return frame_of(frame, decisions, self.scheme)

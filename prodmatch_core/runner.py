@@ -1,0 +1,408 @@
+"""The runner: load -> fit members -> aggregate -> calibrate -> evaluate -> report.
+
+Fitting a member is a stage kept by content in the unfinished run directory, so a run that was stopped goes on with
+the members it has; everything after the members takes seconds and is made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import polars as pl
+from safetensors.numpy import load_file, save_file
+
+from prodmatch_core.components.aggregator import MemberPredictions
+from prodmatch_core.components.calibrator import Decisions, match_score
+from prodmatch_core.components.encoder import FitData
+from prodmatch_core.config import Member, Pipeline, resolved, to_toml
+from prodmatch_core.data.corpus import Corpus, Examples, match_examples
+from prodmatch_core.data.dataset import Dataset
+from prodmatch_core.data.describe import describe
+from prodmatch_core.data.reading import ReadContext
+from prodmatch_core.data.splits import check_references
+from prodmatch_core.errors import DataError
+from prodmatch_core.evaluation import assess, trec
+from prodmatch_core.fit import parts_within
+from prodmatch_core.progress import Reporter, Silent
+from prodmatch_core.records import Part
+from prodmatch_core.registry import Registry, default_registry
+from prodmatch_core.rundir import FORMAT, Draft, Run, write_json, write_parquet, write_text
+from prodmatch_core.stages import Stage, content_key, versions
+from prodmatch_core.tasks.match import TASKS
+from prodmatch_core.training import seeds
+from prodmatch_core.training.member import FittedMember, fit_member
+
+LIBRARIES = ("torch", "transformers", "numpy", "polars", "scikit-learn", "lightgbm", "dgl")
+"Libraries whose versions are part of the provenance where they are installed."
+TIE_RULE = "equal scores share their ranks: nDCG, MRR and MAP are expectations over random orders of ties"
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    *,
+    out: Path,
+    context: ReadContext | None = None,
+    overwrite: bool = False,
+    registry: Registry | None = None,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Run a checked pipeline and return its finished run directory.
+
+    Args:
+        pipeline: what `load_pipeline` returned.
+        out: the run directory to make.
+        context: where data files are, how to split, whether bad rows are skipped.
+        overwrite: replace a finished run of the same name.
+        registry: the parts there are; the installed plugins' by default.
+        reporter: hears of progress; silent by default.
+
+    Raises:
+        RunError: the directory cannot be made or training failed.
+        DataError: the data cannot be used; nothing was trained.
+    """
+    return _Runner(
+        pipeline, out, context or ReadContext(), registry or default_registry(), reporter or Silent()
+    ).run(overwrite)
+
+
+@attrs.define(eq=False, slots=False)
+class _Runner:
+    """One run in progress: what the stages hand to each other."""
+
+    pipeline: Pipeline
+    out: Path
+    context: ReadContext
+    registry: Registry
+    reporter: Reporter
+    seconds: dict[str, Any] = attrs.field(factory=dict)
+    warnings: list[str] = attrs.field(factory=list)
+
+    def run(self, overwrite: bool) -> Run:
+        started = time.perf_counter()
+        self.task = TASKS[self.pipeline.pipeline.task]()
+        self.draft = Draft.start(self.out, overwrite)
+        self.path = self.draft.path
+        write_text(self.path / "resolved.toml", to_toml(resolved(self.pipeline)))
+        (self.path / "log.jsonl").touch()
+
+        self.reporter.stage("load")
+        dataset = self._timed("load", self._load)
+        self._write_provenance()
+        draft_run = Run(self.path)
+        self.registry.announce("prodmatch_run_started", run=draft_run)
+
+        members, predictions = self._members(draft_run)
+        self.reporter.stage("aggregate and calibrate")
+        combined = self._aggregate(predictions)
+        decisions = self._calibrate(combined)
+
+        self.reporter.stage("evaluate")
+        self._timed("evaluate", lambda: self._evaluate(dataset, predictions, decisions))
+        self.seconds["total"] = time.perf_counter() - started
+        metrics = {**self.metrics, "seconds": self.seconds}
+        write_json(self.path / "metrics.json", metrics)
+        self._write_provenance()
+
+        self.reporter.stage("report")
+        from prodmatch_core.report import write_report
+
+        write_report(draft_run, self.registry)
+        run = Run(self.draft.finish())
+        self.registry.announce("prodmatch_run_finished", run=run, report=metrics)
+        return run
+
+    # -- load ---------------------------------------------------------------------------------------------------
+
+    def _load(self) -> Dataset:
+        part, seed = self.pipeline.data.part, self.pipeline.pipeline.seed
+        context = attrs.evolve(self.context, split=self.pipeline.data.split)
+        dataset: Dataset = part.spec.load()(part.config, context)
+        if self.pipeline.data.positive and dataset.scheme is not None:
+            scheme = attrs.evolve(dataset.scheme, positive=self.pipeline.data.positive)
+            dataset = attrs.evolve(dataset, scheme=scheme)
+        check_references(dataset)
+        if dataset.scheme is None or dataset.judgements is None:
+            raise DataError(f"{dataset.source}: has no judgements; the task match needs labelled pairs.")
+        self.dataset, self.scheme, self.seed = dataset, dataset.scheme, seed
+        self.fingerprint = dataset.fingerprint()
+        self.corpus, self.examples, self.rows = match_examples(dataset)
+        for split in ("train", "valid", "test"):
+            if not len(self.examples[split]):
+                raise DataError(f"{dataset.source}: split {split} is empty. Give it rows, or set [data.split].")
+        write_json(self.path / "data.json", {**describe(dataset), "fingerprint": self.fingerprint})
+        return dataset
+
+    # -- members ------------------------------------------------------------------------------------------------
+
+    def _members(self, run: Run) -> tuple[list[FittedMember], MemberTable]:
+        folds = self._folds()
+        data = FitData(self.corpus, self.examples["train"], self.examples["valid"], self.scheme, self.dataset)
+        fitted, tables = [], []
+        self.seconds["members"] = {}
+        for member in self.pipeline.member:
+            self.reporter.stage(f"member {member.name}")
+            stage = Stage(self.path / "members" / member.name, self._member_key(member, folds))
+            if stage.done():
+                self.reporter.message(f"member {member.name}: kept from before; nothing it depends on has changed")
+                tables.append(load_file(stage.folder / "predictions.safetensors"))
+                fitted.append(FittedMember.load(member, self.task, self.scheme, stage.folder))
+            else:
+                started = time.perf_counter()
+                model, table = self._fit_member(member, data, folds, run)
+                model.save(stage.begin())
+                save_file(table, stage.folder / "predictions.safetensors")
+                stage.finish(seconds=time.perf_counter() - started)
+                fitted.append(model)
+                tables.append(table)
+            self.seconds["members"][member.name] = stage.facts()["seconds"]
+        names = tuple(member.name for member in self.pipeline.member)
+        return fitted, MemberTable(names, tables)
+
+    def _folds(self) -> np.ndarray | None:
+        """Return the fold of every training row, by query, or None where no part learns from the members."""
+        aggregator = self.pipeline.aggregator
+        if aggregator is None or "out_of_fold" not in aggregator.part.needs:
+            return None
+        query = self.examples["train"].query
+        count = aggregator.part.config.folds
+        fold_of_query = seeds.rng(self.seed, "folds").permutation(int(query.max()) + 1) % count
+        return fold_of_query[query]
+
+    def _member_key(self, member: Member, folds: np.ndarray | None) -> str:
+        parts = [part for _, part in self._parts(member)]
+        return content_key(
+            member=resolved(self.pipeline)["member"][[m.name for m in self.pipeline.member].index(member.name)],
+            task=self.pipeline.pipeline.task,
+            seed=self.seed,
+            data=self.fingerprint,
+            folds=None if folds is None else int(folds.max()) + 1,
+            versions=versions([*(self.registry.owner(part.spec).distribution for part in parts), "prodmatch-core", "torch"]),
+        )
+
+    @staticmethod
+    def _parts(member: Member) -> list[tuple[str, Part]]:
+        heads = [member.encoder, member.negatives, member.sampler, *(entry.part for entry in member.loss)]
+        return [pair for part in heads if part is not None for pair in parts_within(part, "")]
+
+    def _fit_member(
+        self, member: Member, data: FitData, folds: np.ndarray | None, run: Run
+    ) -> tuple[FittedMember, dict[str, np.ndarray]]:
+        table = {}
+        if folds is not None:
+            held = np.empty((len(data.train), len(self.scheme.labels)))
+            for fold in range(int(folds.max()) + 1):
+                self.reporter.message(f"member {member.name}: fold {fold + 1} of {int(folds.max()) + 1}")
+                inside = attrs.evolve(data, train=data.train.take(np.flatnonzero(folds != fold)))
+                rows = np.flatnonzero(folds == fold)
+                model = fit_member(member, inside, self.task, self.registry, self.seed)
+                held[rows] = model.predict(self.corpus, data.train.take(rows))
+            table["train"] = held
+
+        def heard(figures: Mapping[str, Any]) -> None:
+            self._log({"event": "epoch", "member": member.name, **figures})
+            plain = {"loss": figures["loss"], **figures["valid"]}
+            self.reporter.epoch(member.name, figures["epoch"], plain)
+            self.registry.announce("prodmatch_epoch_finished", run=run, member=member.name, metrics=plain)
+
+        model = fit_member(member, data, self.task, self.registry, self.seed, heard)
+        for split in ("valid", "test"):
+            table[split] = model.predict(self.corpus, self.examples[split])
+        return model, table
+
+    # -- aggregate and calibrate ----------------------------------------------------------------------------------
+
+    def _aggregate(self, table: MemberTable) -> dict[str, Decisions]:
+        section = self.pipeline.aggregator
+        if section is None:
+            return {
+                split: Decisions.plain(
+                    table.of(0, split), np.full(len(self.examples[split]), np.nan), self.scheme
+                )
+                for split in table.splits
+            }
+        aggregator = section.part.spec.load().build(section.part.config, self.scheme)
+        if "train" in table.splits:
+            aggregator.fit(table.members("train", self.examples["train"]), seeds.rng(self.seed, "aggregator"))
+        folder = self.path / "aggregator"
+        folder.mkdir(exist_ok=True)
+        aggregator.save(folder)
+        combined = {}
+        for split in table.splits:
+            result = aggregator.combine(table.members(split, self.examples[split]))
+            combined[split] = Decisions.plain(result.probabilities, result.uncertainty, self.scheme)
+        return combined
+
+    def _calibrate(self, combined: dict[str, Decisions]) -> dict[str, Decisions]:
+        write_parquet(self.path / "predictions.parquet", self._frame(combined, decided=False))
+        valid = self.examples["valid"]
+        for number, section in enumerate(self.pipeline.calibrator):
+            calibrator = section.part.spec.load().build(section.part.config, self.scheme)
+            calibrator.fit(combined["valid"], valid.label, valid.weight.astype(np.float64))
+            folder = self.path / "calibrator" / str(number)
+            folder.mkdir(parents=True, exist_ok=True)
+            calibrator.save(folder)
+            combined = {split: calibrator.apply(decisions) for split, decisions in combined.items()}
+        write_parquet(self.path / "decisions.parquet", self._frame(combined, decided=True))
+        return combined
+
+    def _frame(self, table: dict[str, Decisions], decided: bool) -> pl.DataFrame:
+        return pl.concat(
+            [
+                frame_of(
+                    self.rows[split].select("query_id", "product_id", "locale", "split", "label"),
+                    decisions,
+                    self.scheme,
+                    decided,
+                )
+                for split, decisions in table.items()
+            ]
+        )
+
+    # -- evaluate -------------------------------------------------------------------------------------------------
+
+    def _evaluate(self, dataset: Dataset, table: MemberTable, decisions: dict[str, Decisions]) -> None:
+        test, rows = self.examples["test"], self.rows["test"]
+        lines = [assess.Line("majority class", "baseline", None, None)]
+        lines += [
+            assess.Line(name, "baseline", probabilities, None) for name, probabilities in self._baselines(dataset)
+        ]
+        lines += [
+            assess.Line(name, "member", table.of(number, "test"), None) for number, name in enumerate(table.names)
+        ]
+        final = decisions["test"]
+        lines.append(assess.Line("pipeline", "pipeline", final.probabilities, final.labels))
+        assessment = assess.assess(
+            lines,
+            examples=test,
+            train_labels=self.examples["train"].label,
+            rows=rows,
+            scheme=self.scheme,
+            measures=[self.registry.get("measure", name) for name in self._measures()],
+            headline=self.task.headline,
+            evaluation=self.pipeline.evaluation,
+            seed=self.seed,
+        )
+        self.metrics = {
+            "name": self.pipeline.pipeline.name,
+            "task": self.pipeline.pipeline.task,
+            "counts": {
+                **{split: len(self.examples[split]) for split in ("train", "valid", "test")},
+                "test_queries": int(rows["query_id"].n_unique()),
+            },
+            **assessment,
+        }
+        mistakes = assess.mistakes(rows, final, self.scheme, dataset, self.pipeline.evaluation.mistakes)
+        write_json(self.path / "mistakes.json", mistakes)
+        ids = [rows[name].str.replace_all(r"\s+", "_").to_list() for name in ("query_id", "product_id")]
+        trec.write_run(
+            self.path / "run.trec", *ids, match_score(final.probabilities, self.scheme), self.pipeline.pipeline.name
+        )
+        trec.write_qrels(self.path / "qrels.trec", *ids, test.label, self.scheme)
+
+    def _measures(self) -> list[str]:
+        return list(dict.fromkeys([*self.task.measures, *self.pipeline.evaluation.measures]))
+
+    def _baselines(self, dataset: Dataset) -> list[tuple[str, np.ndarray]]:
+        """Fit the baselines that every report prints; each is a part that fits itself in seconds."""
+        data = FitData(self.corpus, self.examples["train"], self.examples["valid"], self.scheme, dataset)
+        results = []
+        for name in self.pipeline.evaluation.baselines:
+            spec = self.registry.get("encoder", name)
+            config = spec.config()
+            fitted = spec.load().fit(config, data, seeds.rng(self.seed, "baseline", name))
+            label = "word overlap" if name == "core.overlap" else name
+            results.append((label, fitted.predict(self.corpus, self.examples["test"])))
+        return results
+
+    # -- notes ----------------------------------------------------------------------------------------------------
+
+    def _timed(self, name: str, work: Any) -> Any:
+        started = time.perf_counter()
+        result = work()
+        self.seconds[name] = time.perf_counter() - started
+        return result
+
+    def _log(self, event: Mapping[str, Any]) -> None:
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event, ensure_ascii=False) + "\n")
+
+    def _write_provenance(self) -> None:
+        import torch
+
+        owners = {plugin.distribution for plugin in self.registry.plugins if plugin.state == "ok"}
+        installed = {k: v for k, v in versions([*owners, *LIBRARIES]).items() if v != "absent"}
+        write_json(
+            self.path / "provenance.json",
+            {
+                "format": FORMAT,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seed": self.seed,
+                "fingerprint": self.fingerprint,
+                "scheme": attrs.asdict(self.scheme),
+                "distributions": installed,
+                "machine": {
+                    "system": platform.platform(),
+                    "processor": platform.machine(),
+                    "cores": os.cpu_count(),
+                    "python": platform.python_version(),
+                    "device": "cuda" if torch.cuda.is_available() else "cpu",
+                },
+                "tie_rule": TIE_RULE,
+                "seconds": self.seconds,
+                "warnings": self.warnings + self.registry.problems(),
+            },
+        )
+
+
+@attrs.frozen(eq=False)
+class MemberTable:
+    """Probabilities of every member: `tables[member][split]` is (rows, classes) float64."""
+
+    names: tuple[str, ...]
+    tables: Sequence[Mapping[str, np.ndarray]]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits every member has predictions for; train only where they are out-of-fold."""
+        return tuple(split for split in ("train", "valid", "test") if split in self.tables[0])
+
+    def of(self, member: int, split: str) -> np.ndarray:
+        """Return one member's probabilities on one split."""
+        return self.tables[member][split]
+
+    def members(self, split: str, examples: Examples) -> MemberPredictions:
+        """Return all members' predictions on one split, as aggregators read them."""
+        return stack(self.names, [table[split] for table in self.tables], examples)
+
+
+def stack(names: Sequence[str], tables: Sequence[np.ndarray], examples: Examples) -> MemberPredictions:
+    """Return the members' probabilities on `examples` as aggregators read them."""
+    return MemberPredictions(
+        names=tuple(names),
+        probabilities=np.stack(tables, axis=1),
+        labels=examples.label,
+        groups=np.unique(examples.query, return_inverse=True)[1],
+        weights=examples.weight.astype(np.float64),
+    )
+
+
+def frame_of(rows: pl.DataFrame, decisions: Decisions, scheme: Any, decided: bool = True) -> pl.DataFrame:
+    """Return `rows` with score, uncertainty, one probability column per label and, if asked, what was decided."""
+    columns: dict[str, Any] = {}
+    if decided:
+        columns["decided"] = pl.Series(np.array(scheme.labels, dtype=object)[decisions.labels].tolist(), dtype=pl.String)
+        columns["accepted"] = decisions.accepted
+    columns["score"] = match_score(decisions.probabilities, scheme)
+    columns["uncertainty"] = decisions.uncertainty
+    for number, label in enumerate(scheme.labels):
+        columns[f"p_{label}"] = decisions.probabilities[:, number]
+    return rows.hstack(pl.DataFrame(columns).get_columns())

@@ -1,0 +1,233 @@
+"""The training loop: one page, from the first phase to the best weights.
+
+Devices, number formats and several processes are accelerate's business; what is drawn at random derives from the
+run's seed by purpose, so the same seed gives the same weights on the same machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from prodmatch_core.components.encoder import FitData, Prepared
+from prodmatch_core.components.loss import Loss
+from prodmatch_core.components.negatives import RowGenerator
+from prodmatch_core.config import Phase, Training
+from prodmatch_core.data.corpus import Examples
+from prodmatch_core.errors import RunError
+from prodmatch_core.training import seeds
+from prodmatch_core.training.batches import budget_batches, epoch_batches
+from prodmatch_core.training.model import MemberModel
+
+EpochListener = Callable[[Mapping[str, Any]], None]
+"Called after every epoch with its phase, number, loss, seconds and validation figures."
+TOKEN_BUDGET = 16_384
+"Padded tokens a batch when only predicting."
+
+
+@attrs.frozen(eq=False)
+class Fitting:
+    """Everything the loop needs to fit one member."""
+
+    model: MemberModel
+    losses: Sequence[tuple[float, Loss]]
+    data: FitData
+    prepared: Prepared
+    settings: Training
+    validate: Callable[[np.ndarray], Mapping[str, float]]
+    "Probabilities on the validation split -> its figures."
+    measure: str
+    "The figure that picks the best epoch."
+    higher: bool
+    "Whether more of it is better."
+    seed: int
+    name: str
+    negatives: RowGenerator | None = None
+    on_epoch: EpochListener = lambda _: None
+
+
+def fit(job: Fitting) -> None:
+    """Train `job.model` in place and leave it with the weights of its best validation epoch.
+
+    Raises:
+        RunError: the loss became infinite or not a number; the message names member, phase and epoch.
+    """
+    settings, train, valid = job.settings, job.data.train, job.data.valid
+    accelerator = Accelerator(mixed_precision="bf16" if settings.precision == "bf16" else "no")
+    terms = nn.ModuleList(loss for _, loss in job.losses)
+    lengths = job.prepared.lengths(train.query, train.product)
+    best, best_weights, epoch = -math.inf, None, 0
+    model, terms = accelerator.prepare(job.model, terms) if list(terms.parameters()) else (
+        accelerator.prepare(job.model),
+        terms.to(accelerator.device),
+    )
+
+    for phase_number, phase in enumerate(settings.phase):
+        epochs = phase.epochs or settings.epochs
+        freeze(job.model, phase)
+        optimizer = accelerator.prepare(make_optimizer([job.model, terms], phase, settings))
+        total_steps = epochs * math.ceil(len(train) / settings.batch_size)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, step_size(settings, total_steps))
+        waited = 0
+
+        for phase_epoch in range(epochs):
+            started, losses, epoch = time.perf_counter(), [], epoch + 1
+            draw = seeds.rng(job.seed, job.name, "epoch", phase_number, phase_epoch)
+            if job.negatives is not None:
+                job.negatives.refresh(epoch, draw)
+            model.train()
+            for rows in epoch_batches(lengths, settings.batch_size, draw):
+                examples = train.take(rows)
+                if job.negatives is not None:
+                    examples = examples.concat(job.negatives.propose(examples, draw))
+                share, factor = my_share(examples, accelerator)
+                batch, labels, weights = to_tensors(job.prepared, share, accelerator.device)
+                with accelerator.autocast():
+                    output, penalty = model(batch, labels, weights, draw)
+                loss = sum((w * term(output) for (w, _), term in zip(job.losses, terms, strict=True)), torch.zeros(()))
+                loss = loss * factor + (0 if penalty is None else penalty)
+                accelerator.backward(loss)
+                if settings.clip:
+                    accelerator.clip_grad_norm_(model.parameters(), settings.clip)
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad(set_to_none=True)
+                losses.append(loss.detach())
+
+            mean_loss = float(torch.stack(losses).mean())
+            if not math.isfinite(mean_loss):
+                raise RunError(
+                    f"member {job.name}, phase {phase.name}, epoch {phase_epoch + 1}: the loss is {mean_loss}. "
+                    "Lower training.learning_rate, set training.clip, or use precision fp32."
+                )
+            figures = dict(job.validate(predict(job.model, job.prepared, valid))) if len(valid) else {}
+            job.on_epoch(
+                {
+                    "phase": phase.name,
+                    "epoch": epoch,
+                    "loss": mean_loss,
+                    "learning_rate": scheduler.get_last_lr()[0],
+                    "seconds": time.perf_counter() - started,
+                    "valid": figures,
+                }
+            )
+            figure = figures.get(job.measure, math.nan) * (1 if job.higher else -1)
+            if figure > best or best_weights is None or math.isnan(figure):
+                best, best_weights, waited = figure, copy.deepcopy(job.model.state_dict()), 0
+            else:
+                waited += 1
+                if settings.patience and waited >= settings.patience:
+                    break
+
+    freeze(job.model, Phase())
+    if best_weights is not None:
+        job.model.load_state_dict(best_weights)
+    accelerator.free_memory()
+
+
+def freeze(model: nn.Module, phase: Phase) -> None:
+    """Let every parameter learn but those under the sub-modules that the phase freezes.
+
+    Raises:
+        RunError: the model has no such sub-module.
+    """
+    names = dict(model.named_modules())
+    for name in phase.freeze:
+        if name not in names:
+            top = ", ".join(n for n in names if n and n.count(".") < 2)
+            raise RunError(f"phase {phase.name}: cannot freeze {name}: the model has {top}")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not any(name == f or name.startswith(f"{f}.") for f in phase.freeze))
+
+
+def make_optimizer(modules: Sequence[nn.Module], phase: Phase, settings: Training) -> torch.optim.Optimizer:
+    """Return AdamW over what learns; biases, norms and embeddings are not decayed."""
+    decayed, spared, seen = [], [], set()
+    for module in modules:
+        for owner in module.modules():
+            for name, parameter in owner.named_parameters(recurse=False):
+                if not parameter.requires_grad or id(parameter) in seen:
+                    continue
+                seen.add(id(parameter))
+                spare = parameter.ndim < 2 or isinstance(owner, (nn.Embedding, nn.EmbeddingBag)) or name == "bias"
+                (spared if spare else decayed).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    # The fused kernel passes over the weights once instead of a dozen times.
+    return torch.optim.AdamW(groups, lr=phase.learning_rate or settings.learning_rate, fused=True)
+
+
+def step_size(settings: Training, total: int) -> Callable[[int], float]:
+    """Return the factor of the peak step size at each step: warm-up, then decay towards 0."""
+    warm = round(settings.warmup * total)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        done = min((step - warm) / max(total - warm, 1), 1.0)
+        if settings.decay == "linear":
+            return 1.0 - done
+        if settings.decay == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        return 1.0
+
+    return factor
+
+
+def my_share(examples: Examples, accelerator: Accelerator) -> tuple[Examples, float]:
+    """Return this process's part of a batch, and the factor that makes the processes' mean the batch's mean."""
+    if accelerator.num_processes == 1:
+        return examples, 1.0
+    rows = np.array_split(np.arange(len(examples)), accelerator.num_processes)[accelerator.process_index]
+    share = examples.take(rows)
+    return share, float(share.weight.sum() / max(examples.weight.sum(), 1e-12)) * accelerator.num_processes
+
+
+def to_tensors(
+    prepared: Prepared, examples: Examples, device: torch.device
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Return the batch, labels and weights of `examples` on `device`."""
+    batch = {
+        name: tensor.to(device, non_blocking=True)
+        for name, tensor in prepared.batch(examples.query, examples.product).items()
+    }
+    labels = torch.from_numpy(np.ascontiguousarray(examples.label)).to(device)
+    weights = torch.from_numpy(np.ascontiguousarray(examples.weight)).to(device)
+    return batch, labels, weights
+
+
+@torch.inference_mode()
+def predict(
+    model: MemberModel, prepared: Prepared, examples: Examples, precision: str = "fp32", budget: int = TOKEN_BUDGET
+) -> np.ndarray:
+    """Return class probabilities of `examples`, (n, classes) float64, in their order.
+
+    Pairs are batched by length within a budget of padded tokens; neither order nor batch mates change a result
+    beyond rounding.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    result: np.ndarray | None = None
+    for rows in budget_batches(prepared.lengths(examples.query, examples.product), budget):
+        batch, labels, weights = to_tensors(prepared, examples.take(rows), device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            output, _ = model(batch, labels, weights)
+        assert output.logits is not None
+        probabilities = output.logits.double().softmax(dim=-1).cpu().numpy()
+        if result is None:
+            result = np.empty((len(examples), probabilities.shape[1]))
+        result[rows] = probabilities
+    model.train(was_training)
+    return np.empty((0, 0)) if result is None else result

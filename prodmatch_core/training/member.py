@@ -1,0 +1,180 @@
+"""Members: fit one from its section of the pipeline, predict with it, save it, load it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from safetensors.torch import load_file, save_file
+
+from prodmatch_core.components.encoder import Encoder, FitData, SelfFittingEncoder, TwoSidedEncoder
+from prodmatch_core.components.negatives import RowGenerator, StateGenerator
+from prodmatch_core.config import LossEntry, Member
+from prodmatch_core.data.corpus import Corpus, Examples
+from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.errors import RunError
+from prodmatch_core.evaluation.evaluated import Evaluated
+from prodmatch_core.records import MeasureSpec, Part
+from prodmatch_core.registry import Registry
+from prodmatch_core.rundir import write_json
+from prodmatch_core.training import loop, seeds
+from prodmatch_core.training.model import MemberModel
+from prodmatch_core.tasks.base import Task
+
+
+@attrs.frozen(eq=False)
+class FittedMember:
+    """A member that can predict: a trained model, or a part that fitted itself."""
+
+    name: str
+    encoder: Part
+    model: MemberModel | SelfFittingEncoder
+    precision: str = "fp32"
+
+    def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
+        """Return class probabilities, (n, classes) float64."""
+        if isinstance(self.model, MemberModel):
+            return loop.predict(self.model, self.model.encoder.prepare(corpus), examples, self.precision)
+        return self.model.predict(corpus, examples)
+
+    def save(self, folder: Path) -> None:
+        """Write configuration, weights and assets: JSON, safetensors and what the encoder itself writes."""
+        assets = folder / "assets"
+        assets.mkdir(parents=True)
+        trained = isinstance(self.model, MemberModel)
+        write_json(folder / "config.json", {"encoder": self.encoder.name, "precision": self.precision, "trained": trained})
+        if isinstance(self.model, MemberModel):
+            self.model.encoder.save_assets(assets)
+            # The generator served training only; a copy of each tensor parts what the model shares.
+            weights = {
+                name: tensor.detach().cpu().clone().contiguous()
+                for name, tensor in self.model.state_dict().items()
+                if not name.startswith("generator.")
+            }
+            save_file(weights, folder / "model.safetensors")
+        else:
+            self.model.save_assets(assets)
+
+    @classmethod
+    def load(cls, member: Member, task: Task, scheme: LabelScheme, folder: Path) -> FittedMember:
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: files are missing or do not belong together.
+        """
+        try:
+            saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            factory = member.encoder.spec.load()
+            loaded = factory.load(member.encoder.config, folder / "assets")
+            if not saved["trained"]:
+                return cls(member.name, member.encoder, loaded)
+            model = MemberModel(loaded, task.head(loaded.width, member.encoder.gives, scheme), task)
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise RunError(
+                f"{folder}: member {member.name} cannot be loaded: {error}. The run directory is damaged or was made by "
+                "other versions; provenance.json lists them."
+            ) from error
+        return cls(member.name, member.encoder, model.eval(), saved["precision"])
+
+
+def fit_member(
+    member: Member,
+    data: FitData,
+    task: Task,
+    registry: Registry,
+    seed: int,
+    on_epoch: loop.EpochListener = lambda _: None,
+) -> FittedMember:
+    """Fit one member on `data.train`, stopping early on `data.valid`.
+
+    Args:
+        member: its section of the pipeline.
+        data: corpus and examples; nothing of the test split is in it but texts.
+        task: what a head and a prediction are.
+        registry: where the default loss and the validation measure are found.
+        seed: the run's seed; the member's name makes it the member's own.
+        on_epoch: hears the figures of every epoch.
+    """
+    factory = member.encoder.spec.load()
+    if issubclass(factory, SelfFittingEncoder):
+        fitted = factory.fit(member.encoder.config, data, seeds.rng(seed, member.name, "fit"))
+        return FittedMember(member.name, member.encoder, fitted)
+
+    with seeds.torch_seed(seed, member.name, "weights"):
+        encoder: Encoder = factory.build(member.encoder.config, data, seeds.rng(seed, member.name, "build"))
+        head = task.head(encoder.width, member.encoder.gives, data.scheme)
+        rows, states = _negatives(member.negatives, data, encoder, seed, member.name)
+        model = MemberModel(encoder, head, task, states)
+        measure = registry.get("measure", member.training.measure or task.headline)
+        assert isinstance(measure, MeasureSpec)
+        loop.fit(
+            loop.Fitting(
+                model=model,
+                losses=_losses(member.loss, task, registry, data.scheme),
+                data=data,
+                prepared=encoder.prepare(data.corpus),
+                settings=member.training,
+                validate=Validation(data.valid, data.scheme, [measure]),
+                measure=measure.name,
+                higher=measure.direction == "higher",
+                seed=seed,
+                name=member.name,
+                negatives=rows,
+                on_epoch=on_epoch,
+            )
+        )
+    return FittedMember(member.name, member.encoder, model.eval(), member.training.precision)
+
+
+class Validation:
+    """Figures of a set of examples, given their probabilities."""
+
+    def __init__(self, examples: Examples, scheme: LabelScheme, measures: Sequence[MeasureSpec]) -> None:
+        """Hold the truth that probabilities are measured against."""
+        self.examples, self.scheme, self.measures = examples, scheme, measures
+
+    def __call__(self, probabilities: np.ndarray) -> Mapping[str, float]:
+        """Return the value of each measure for (n, classes) float64 probabilities."""
+        evaluated = evaluated_from(self.examples, probabilities, self.scheme)
+        weights = self.examples.weight.astype(np.float64)
+        return {spec.name: float(spec.load()(evaluated)(weights)) for spec in self.measures}
+
+
+def evaluated_from(
+    examples: Examples, probabilities: np.ndarray, scheme: LabelScheme, decisions: np.ndarray | None = None
+) -> Evaluated:
+    """Return examples and their probabilities in the form measures read; decisions default to the likeliest class."""
+    return Evaluated(
+        labels=examples.label,
+        probabilities=probabilities,
+        decisions=probabilities.argmax(axis=1) if decisions is None else decisions,
+        groups=np.unique(examples.query, return_inverse=True)[1],
+        scheme=scheme,
+        weights=examples.weight.astype(np.float64),
+    )
+
+
+def _losses(
+    entries: Sequence[LossEntry], task: Task, registry: Registry, scheme: LabelScheme
+) -> list[tuple[float, Any]]:
+    if not entries:
+        spec = registry.get("loss", task.default_loss)
+        entries = [LossEntry(Part(spec, spec.config()))]
+    return [(entry.weight, entry.part.spec.load().build(entry.part.config, scheme)) for entry in entries]
+
+
+def _negatives(
+    part: Part | None, data: FitData, encoder: Encoder, seed: int, name: str
+) -> tuple[RowGenerator | None, StateGenerator | None]:
+    if part is None:
+        return None, None
+    factory = part.spec.load()
+    if issubclass(factory, StateGenerator):
+        assert isinstance(encoder, TwoSidedEncoder)
+        return None, factory.build(part.config, data, encoder, seeds.rng(seed, name, "negatives"))
+    return factory.build(part.config, data), None

@@ -1,0 +1,43 @@
+"""`MemberModel`: the encoder, the task's head and, where there is one, the generator that overwrites states."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor, nn
+
+from prodmatch_core.components.encoder import Batch, Encoder, TwoSidedEncoder
+from prodmatch_core.components.loss import Output
+from prodmatch_core.components.negatives import StateGenerator
+from prodmatch_core.tasks.base import Task
+
+
+class MemberModel(nn.Module):
+    """One trainable member, called as a whole so that wrappers for several processes see every parameter."""
+
+    def __init__(
+        self, encoder: Encoder, head: nn.Module, task: Task, generator: StateGenerator | None = None
+    ) -> None:
+        """Put the parts together."""
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.generator = generator
+        self.task = task
+
+    def forward(
+        self, batch: Batch, labels: Tensor, weights: Tensor, mixing: np.random.Generator | None = None
+    ) -> tuple[Output, Tensor | None]:
+        """Return the output for a batch, and the generator's own penalty where states were overwritten.
+
+        Args:
+            batch: what the encoder's `prepare` gathered.
+            labels: (batch,) int64.
+            weights: (batch,) float32.
+            mixing: randomness of the state generator; None (as in evaluation) leaves every state alone.
+        """
+        if self.generator is None or mixing is None:
+            return self.task.output(self.head, self.encoder(batch), labels, weights), None
+        assert isinstance(self.encoder, TwoSidedEncoder)
+        mixed = self.generator.mix(self.encoder.encode(batch), labels, mixing)
+        encoding = self.encoder.interact(mixed.encoding)
+        return self.task.output(self.head, encoding, mixed.labels, weights), mixed.penalty
