@@ -116,7 +116,9 @@ class Member:
 
     encoder: Part = part("encoder")
     "Turns queries and products into vectors, or fits itself."
-    name: str = attrs.field(default="", validator=attrs.validators.or_(_identifier, attrs.validators.in_([""])))
+    name: str = attrs.field(
+        default="", validator=attrs.validators.or_(_identifier, attrs.validators.in_([""]))
+    )
     "Name in tables and folders; empty: the encoder's part name."
     loss: tuple[LossEntry, ...] = ()
     "Terms of the loss; empty: the task's default. A part that fits itself takes none."
@@ -235,13 +237,14 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
     """
     path, sign, raw = text.partition("=")
     if not sign or not path.strip():
-        raise ConfigError(f'--set {text}: expected path=value, like member.0.training.epochs=3')
+        raise ConfigError(f"--set {text}: expected path=value, like member.0.training.epochs=3")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw.strip()
     steps: list[str | int] = [
-        int(step) if step.isdigit() else step for step in re.sub(r"\[(\d+)\]", r".\1", path.strip()).split(".")
+        int(step) if step.isdigit() else step
+        for step in re.sub(r"\[(\d+)\]", r".\1", path.strip()).split(".")
     ]
     node: Any = tree
     for position, step in enumerate(steps):

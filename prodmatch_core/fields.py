@@ -10,6 +10,7 @@ The string under a field is its documentation: `prodmatch plugins show` and the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -100,7 +101,7 @@ def field_docs(cls: type) -> dict[str, str]:
         except (OSError, TypeError):  # a class made without a source file has no field documentation
             continue
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in itertools.pairwise(body):
             if (
                 isinstance(statement, ast.AnnAssign)
                 and isinstance(statement.target, ast.Name)

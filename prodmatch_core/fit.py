@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from prodmatch_core.errors import Problem, did_you_mean
+from prodmatch_core.errors import ConfigError, Problem, did_you_mean
 from prodmatch_core.records import CAPABILITIES, Part
 from prodmatch_core.registry import Registry
 
@@ -27,7 +27,8 @@ def check(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
     for index, member in enumerate(pipeline.member):
         if member.name in seen:
             yield Problem(
-                f"member[{index}].name", f'"{member.name}" is taken by member[{seen[member.name]}]; names must differ'
+                f"member[{index}].name",
+                f'"{member.name}" is taken by member[{seen[member.name]}]; names must differ',
             )
         seen.setdefault(member.name, index)
         yield from _member(member, f"member[{index}]", pipeline.data.part, registry)
@@ -42,6 +43,17 @@ def check(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
         if measure not in known:
             yield Problem(
                 f"evaluation.measures[{index}]", f'unknown measure "{measure}"{did_you_mean(measure, known)}'
+            )
+    for index, name in enumerate(pipeline.evaluation.baselines):
+        path = f"evaluation.baselines[{index}]"
+        try:
+            spec = registry.get("encoder", name)
+        except ConfigError as error:
+            yield Problem(path, str(error))
+            continue
+        if "probabilities" not in spec.gives_of(spec.config()):
+            yield Problem(
+                path, f"{name} is trained by gradient steps; a baseline must fit itself. Make it a [[member]]"
             )
     gives = {"out_of_fold"} | set().union(*(member.encoder.gives for member in pipeline.member))
     if pipeline.aggregator is not None:
@@ -66,7 +78,11 @@ def _member(member: Member, path: str, data: Part, registry: Registry) -> Iterat
         if given in encoder.gives:
             gives |= derived
     if "probabilities" in encoder.gives:
-        for name, used in (("loss", member.loss), ("negatives", member.negatives), ("sampler", member.sampler)):
+        for name, used in (
+            ("loss", member.loss),
+            ("negatives", member.negatives),
+            ("sampler", member.sampler),
+        ):
             if used:
                 yield Problem(
                     f"{path}.{name}",

@@ -23,8 +23,8 @@ from prodmatch_core.training.member import FittedMember
 class FittedPipeline:
     """The members, aggregator and calibrators of a run, ready to score.
 
-        pipeline = FittedPipeline.load("runs/demo")
-        pipeline.score(pl.DataFrame({"query": ["phone case"], "title": ["Slim case for Vexo X10"]}))
+    pipeline = FittedPipeline.load("runs/demo")
+    pipeline.score(pl.DataFrame({"query": ["phone case"], "title": ["Slim case for Vexo X10"]}))
     """
 
     scheme: LabelScheme

@@ -90,7 +90,9 @@ class Spec:
     @name.validator
     def _check_name(self, attribute: attrs.Attribute, value: str) -> None:
         if not re.fullmatch(self.pattern, value):
-            raise PluginError(f'{self.kind} "{value}": a name is <plugin>.<part>, lower case, like "tcm.margin"')
+            raise PluginError(
+                f'{self.kind} "{value}": a name is <plugin>.<part>, lower case, like "tcm.margin"'
+            )
 
     def needs_of(self, config: Any) -> frozenset[str]:
         """Return what the part needs when configured by `config`."""

@@ -1,18 +1,18 @@
 """The run directory: what a finished run leaves behind, written atomically and read back without running anything.
 
-    resolved.toml        the pipeline with every default
-    provenance.json      versions, seed, fingerprint, gain profile, tie rule, machine
-    data.json            what the data was: counts, label shares, notes
-    members/<name>/      config.json, model.safetensors, assets
-    aggregator/          what it learnt
-    calibrator/<n>/      what each step learnt
-    predictions.parquet  one row per example: ids, split, label, probabilities, score, uncertainty
-    decisions.parquet    the same rows after the calibrators, with the decided label
-    metrics.json         every figure of the report
-    mistakes.json        the most confident mistakes with their texts
-    run.trec qrels.trec  the test ranking for trec_eval and ir-measures
-    log.jsonl            one line per event
-    report.html          the report
+resolved.toml        the pipeline with every default
+provenance.json      versions, seed, fingerprint, gain profile, tie rule, machine
+data.json            what the data was: counts, label shares, notes
+members/<name>/      config.json, model.safetensors, assets
+aggregator/          what it learnt
+calibrator/<n>/      what each step learnt
+predictions.parquet  one row per example: ids, split, label, probabilities, score, uncertainty
+decisions.parquet    the same rows after the calibrators, with the decided label
+metrics.json         every figure of the report
+mistakes.json        the most confident mistakes with their texts
+run.trec qrels.trec  the test ranking for trec_eval and ir-measures
+log.jsonl            one line per event
+report.html          the report
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error.strerror}. Free space or choose another --out.") from error
+        raise RunError(
+            f"{path}: cannot be written: {error.strerror}. Free space or choose another --out."
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -119,9 +121,13 @@ class Draft:
         """
         if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
             if not overwrite:
-                raise RunError(f"{out}: exists already. Choose another --out, or replace it with --overwrite.")
+                raise RunError(
+                    f"{out}: exists already. Choose another --out, or replace it with --overwrite."
+                )
             if not (out / "provenance.json").is_file():
-                raise RunError(f"{out}: is not a run directory, so --overwrite will not replace it. Choose another --out.")
+                raise RunError(
+                    f"{out}: is not a run directory, so --overwrite will not replace it. Choose another --out."
+                )
         draft = cls(out)
         try:
             # What an earlier, unfinished run left is kept: its finished stages are reused if their keys still hold.
@@ -159,11 +165,17 @@ class Run:
         """
         run = cls(Path(path))
         if not (run.path / "provenance.json").is_file():
-            hint = "it was never finished" if Draft(run.path).path.exists() else "name the folder `prodmatch run` printed"
+            hint = (
+                "it was never finished"
+                if Draft(run.path).path.exists()
+                else "name the folder `prodmatch run` printed"
+            )
             raise RunError(f"{path}: is not a run directory (no provenance.json); {hint}.")
         version = run.provenance.get("format", 0)
         if version > FORMAT:
-            raise RunError(f"{path}: written in format {version}, this version reads up to {FORMAT}. Upgrade prodmatch-core.")
+            raise RunError(
+                f"{path}: written in format {version}, this version reads up to {FORMAT}. Upgrade prodmatch-core."
+            )
         return run
 
     def _json(self, name: str) -> Any:
@@ -171,9 +183,13 @@ class Run:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise RunError(f"{path}: missing; the run directory is incomplete. Run the pipeline again.") from None
+            raise RunError(
+                f"{path}: missing; the run directory is incomplete. Run the pipeline again."
+            ) from None
         except (OSError, ValueError) as error:
-            raise RunError(f"{path}: cannot be read: {error}. Restore the file or run the pipeline again.") from None
+            raise RunError(
+                f"{path}: cannot be read: {error}. Restore the file or run the pipeline again."
+            ) from None
 
     @functools.cached_property
     def provenance(self) -> dict[str, Any]:
@@ -216,7 +232,7 @@ class Run:
 
     @functools.cached_property
     def decisions(self) -> pl.DataFrame:
-        """Return decisions.parquet: `query_id product_id locale split label decided accepted score uncertainty p_<label>...`."""
+        """Return decisions.parquet: ids, split, label, what was decided, score, uncertainty and `p_<label>`."""
         return self._parquet("decisions.parquet")
 
     def _parquet(self, name: str) -> pl.DataFrame:
@@ -247,7 +263,9 @@ class Run:
         index = {label: number for number, label in enumerate(self.scheme.labels)}
         return Evaluated(
             labels=rows["label"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
-            probabilities=rows.select(f"p_{label}" for label in self.scheme.labels).to_numpy().astype(np.float64),
+            probabilities=rows.select(f"p_{label}" for label in self.scheme.labels)
+            .to_numpy()
+            .astype(np.float64),
             decisions=rows["decided"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
             groups=rows["query_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
             scheme=self.scheme,

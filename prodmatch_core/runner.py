@@ -24,7 +24,7 @@ from prodmatch_core.components.aggregator import MemberPredictions
 from prodmatch_core.components.calibrator import Decisions, match_score
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import Member, Pipeline, resolved, to_toml
-from prodmatch_core.data.corpus import Corpus, Examples, match_examples
+from prodmatch_core.data.corpus import Examples, match_examples
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.describe import describe
 from prodmatch_core.data.reading import ReadContext
@@ -100,7 +100,7 @@ class _Runner:
         draft_run = Run(self.path)
         self.registry.announce("prodmatch_run_started", run=draft_run)
 
-        members, predictions = self._members(draft_run)
+        predictions = self._members(draft_run)
         self.reporter.stage("aggregate and calibrate")
         combined = self._aggregate(predictions)
         decisions = self._calibrate(combined)
@@ -137,35 +137,37 @@ class _Runner:
         self.corpus, self.examples, self.rows = match_examples(dataset)
         for split in ("train", "valid", "test"):
             if not len(self.examples[split]):
-                raise DataError(f"{dataset.source}: split {split} is empty. Give it rows, or set [data.split].")
+                raise DataError(
+                    f"{dataset.source}: split {split} is empty. Give it rows, or set [data.split]."
+                )
         write_json(self.path / "data.json", {**describe(dataset), "fingerprint": self.fingerprint})
         return dataset
 
     # -- members ------------------------------------------------------------------------------------------------
 
-    def _members(self, run: Run) -> tuple[list[FittedMember], MemberTable]:
+    def _members(self, run: Run) -> MemberTable:
         folds = self._folds()
         data = FitData(self.corpus, self.examples["train"], self.examples["valid"], self.scheme, self.dataset)
-        fitted, tables = [], []
+        tables = []
         self.seconds["members"] = {}
         for member in self.pipeline.member:
             self.reporter.stage(f"member {member.name}")
             stage = Stage(self.path / "members" / member.name, self._member_key(member, folds))
             if stage.done():
-                self.reporter.message(f"member {member.name}: kept from before; nothing it depends on has changed")
+                self.reporter.message(
+                    f"member {member.name}: kept from before; nothing it depends on has changed"
+                )
                 tables.append(load_file(stage.folder / "predictions.safetensors"))
-                fitted.append(FittedMember.load(member, self.task, self.scheme, stage.folder))
             else:
                 started = time.perf_counter()
                 model, table = self._fit_member(member, data, folds, run)
                 model.save(stage.begin())
                 save_file(table, stage.folder / "predictions.safetensors")
                 stage.finish(seconds=time.perf_counter() - started)
-                fitted.append(model)
                 tables.append(table)
             self.seconds["members"][member.name] = stage.facts()["seconds"]
         names = tuple(member.name for member in self.pipeline.member)
-        return fitted, MemberTable(names, tables)
+        return MemberTable(names, tables)
 
     def _folds(self) -> np.ndarray | None:
         """Return the fold of every training row, by query, or None where no part learns from the members."""
@@ -180,12 +182,16 @@ class _Runner:
     def _member_key(self, member: Member, folds: np.ndarray | None) -> str:
         parts = [part for _, part in self._parts(member)]
         return content_key(
-            member=resolved(self.pipeline)["member"][[m.name for m in self.pipeline.member].index(member.name)],
+            member=resolved(self.pipeline)["member"][
+                [m.name for m in self.pipeline.member].index(member.name)
+            ],
             task=self.pipeline.pipeline.task,
             seed=self.seed,
             data=self.fingerprint,
             folds=None if folds is None else int(folds.max()) + 1,
-            versions=versions([*(self.registry.owner(part.spec).distribution for part in parts), "prodmatch-core", "torch"]),
+            versions=versions(
+                [*(self.registry.owner(part.spec).distribution for part in parts), "prodmatch-core", "torch"]
+            ),
         )
 
     @staticmethod
@@ -273,10 +279,12 @@ class _Runner:
         test, rows = self.examples["test"], self.rows["test"]
         lines = [assess.Line("majority class", "baseline", None, None)]
         lines += [
-            assess.Line(name, "baseline", probabilities, None) for name, probabilities in self._baselines(dataset)
+            assess.Line(name, "baseline", probabilities, None)
+            for name, probabilities in self._baselines(dataset)
         ]
         lines += [
-            assess.Line(name, "member", table.of(number, "test"), None) for number, name in enumerate(table.names)
+            assess.Line(name, "member", table.of(number, "test"), None)
+            for number, name in enumerate(table.names)
         ]
         final = decisions["test"]
         lines.append(assess.Line("pipeline", "pipeline", final.probabilities, final.labels))
@@ -304,7 +312,10 @@ class _Runner:
         write_json(self.path / "mistakes.json", mistakes)
         ids = [rows[name].str.replace_all(r"\s+", "_").to_list() for name in ("query_id", "product_id")]
         trec.write_run(
-            self.path / "run.trec", *ids, match_score(final.probabilities, self.scheme), self.pipeline.pipeline.name
+            self.path / "run.trec",
+            *ids,
+            match_score(final.probabilities, self.scheme),
+            self.pipeline.pipeline.name,
         )
         trec.write_qrels(self.path / "qrels.trec", *ids, test.label, self.scheme)
 
@@ -399,7 +410,9 @@ def frame_of(rows: pl.DataFrame, decisions: Decisions, scheme: Any, decided: boo
     """Return `rows` with score, uncertainty, one probability column per label and, if asked, what was decided."""
     columns: dict[str, Any] = {}
     if decided:
-        columns["decided"] = pl.Series(np.array(scheme.labels, dtype=object)[decisions.labels].tolist(), dtype=pl.String)
+        columns["decided"] = pl.Series(
+            np.array(scheme.labels, dtype=object)[decisions.labels].tolist(), dtype=pl.String
+        )
         columns["accepted"] = decisions.accepted
     columns["score"] = match_score(decisions.probabilities, scheme)
     columns["uncertainty"] = decisions.uncertainty

@@ -20,7 +20,9 @@ class GraphSampler(ABC):
         """Make a sampler for one graph, computing once what depends on the graph alone."""
 
     @abstractmethod
-    def sample(self, seeds: np.ndarray, rng: np.random.Generator, exclude: np.ndarray | None = None) -> Sequence[Block]:
+    def sample(
+        self, seeds: np.ndarray, rng: np.random.Generator, exclude: np.ndarray | None = None
+    ) -> Sequence[Block]:
         """Return one block per layer.
 
         Args:

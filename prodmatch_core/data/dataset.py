@@ -24,7 +24,9 @@ class LabelScheme:
 
     def __attrs_post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
-            raise DataError(f"label scheme {self.name}: needs two or more different labels, got {self.labels}")
+            raise DataError(
+                f"label scheme {self.name}: needs two or more different labels, got {self.labels}"
+            )
         if len(self.gains) != len(self.labels):
             raise DataError(f"label scheme {self.name}: {len(self.labels)} labels, {len(self.gains)} gains")
         unknown = set(self.positive) - set(self.labels)

@@ -62,7 +62,8 @@ def assess(
     final = by_line[lines[-1].name]
     prepare: dict[str, Measure] = {spec.name: spec.load() for spec in measures}
     statistics: dict[str, dict[str, Statistic]] = {
-        name: {measure: make(evaluated) for measure, make in prepare.items()} for name, evaluated in by_line.items()
+        name: {measure: make(evaluated) for measure, make in prepare.items()}
+        for name, evaluated in by_line.items()
     }
     flat = {(name, measure): s for name, own in statistics.items() for measure, s in own.items()}
     settings = {"seed": seed, "replicates": evaluation.replicates, "level": evaluation.level}
@@ -85,7 +86,10 @@ def assess(
                 "measure": headline,
                 **attrs.asdict(
                     paired_bootstrap(
-                        statistics[lines[-1].name][headline], statistics[line.name][headline], final, **settings
+                        statistics[lines[-1].name][headline],
+                        statistics[line.name][headline],
+                        final,
+                        **settings,
                     )
                 ),
             }
@@ -131,7 +135,11 @@ def _slices(evaluated: Evaluated, rows: pl.DataFrame) -> list[tuple[str, Slice]]
 
 
 def _slice(
-    kind: str, piece: Slice, evaluated: Evaluated, measures: Mapping[str, Measure], settings: Mapping[str, Any]
+    kind: str,
+    piece: Slice,
+    evaluated: Evaluated,
+    measures: Mapping[str, Measure],
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     part = evaluated.subset(piece.mask)
     figures = intervals({name: make(part) for name, make in measures.items()}, part, **settings)

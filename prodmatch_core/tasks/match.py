@@ -23,7 +23,11 @@ class MatchHead(nn.Module):
         size = 4 * width if siamese else width
         hidden = max(32, min(width, 256))
         self.layers = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(size, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
+            nn.Dropout(dropout),
+            nn.Linear(size, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
         )
 
     def forward(self, encoding: Encoding) -> Tensor:

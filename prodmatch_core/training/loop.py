@@ -62,14 +62,12 @@ def fit(job: Fitting) -> None:
         RunError: the loss became infinite or not a number; the message names member, phase and epoch.
     """
     settings, train, valid = job.settings, job.data.train, job.data.valid
-    accelerator = Accelerator(mixed_precision="bf16" if settings.precision == "bf16" else "no")
+    # bf16 needs no gradient scaling, so autocast alone does; accelerate's own setting is one per process, not member.
+    accelerator, bf16 = Accelerator(mixed_precision="no"), settings.precision == "bf16"
     terms = nn.ModuleList(loss for _, loss in job.losses)
     lengths = job.prepared.lengths(train.query, train.product)
     best, best_weights, epoch = -math.inf, None, 0
-    model, terms = accelerator.prepare(job.model, terms) if list(terms.parameters()) else (
-        accelerator.prepare(job.model),
-        terms.to(accelerator.device),
-    )
+    model, terms = accelerator.prepare(job.model), terms.to(accelerator.device)
 
     for phase_number, phase in enumerate(settings.phase):
         epochs = phase.epochs or settings.epochs
@@ -91,9 +89,11 @@ def fit(job: Fitting) -> None:
                     examples = examples.concat(job.negatives.propose(examples, draw))
                 share, factor = my_share(examples, accelerator)
                 batch, labels, weights = to_tensors(job.prepared, share, accelerator.device)
-                with accelerator.autocast():
+                with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
                     output, penalty = model(batch, labels, weights, draw)
-                loss = sum((w * term(output) for (w, _), term in zip(job.losses, terms, strict=True)), torch.zeros(()))
+                loss = torch.stack(
+                    [w * term(output) for (w, _), term in zip(job.losses, terms, strict=True)]
+                ).sum()
                 loss = loss * factor + (0 if penalty is None else penalty)
                 accelerator.backward(loss)
                 if settings.clip:
@@ -109,7 +109,7 @@ def fit(job: Fitting) -> None:
                     f"member {job.name}, phase {phase.name}, epoch {phase_epoch + 1}: the loss is {mean_loss}. "
                     "Lower training.learning_rate, set training.clip, or use precision fp32."
                 )
-            figures = dict(job.validate(predict(job.model, job.prepared, valid))) if len(valid) else {}
+            figures = dict(job.validate(predict(job.model, job.prepared, valid, settings.precision)))
             job.on_epoch(
                 {
                     "phase": phase.name,
@@ -158,7 +158,9 @@ def make_optimizer(modules: Sequence[nn.Module], phase: Phase, settings: Trainin
                 if not parameter.requires_grad or id(parameter) in seen:
                     continue
                 seen.add(id(parameter))
-                spare = parameter.ndim < 2 or isinstance(owner, (nn.Embedding, nn.EmbeddingBag)) or name == "bias"
+                spare = (
+                    parameter.ndim < 2 or isinstance(owner, (nn.Embedding, nn.EmbeddingBag)) or name == "bias"
+                )
                 (spared if spare else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
@@ -209,7 +211,11 @@ def to_tensors(
 
 @torch.inference_mode()
 def predict(
-    model: MemberModel, prepared: Prepared, examples: Examples, precision: str = "fp32", budget: int = TOKEN_BUDGET
+    model: MemberModel,
+    prepared: Prepared,
+    examples: Examples,
+    precision: str = "fp32",
+    budget: int = TOKEN_BUDGET,
 ) -> np.ndarray:
     """Return class probabilities of `examples`, (n, classes) float64, in their order.
 

@@ -21,9 +21,9 @@ from prodmatch_core.evaluation.evaluated import Evaluated
 from prodmatch_core.records import MeasureSpec, Part
 from prodmatch_core.registry import Registry
 from prodmatch_core.rundir import write_json
+from prodmatch_core.tasks.base import Task
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.model import MemberModel
-from prodmatch_core.tasks.base import Task
 
 
 @attrs.frozen(eq=False)
@@ -46,7 +46,10 @@ class FittedMember:
         assets = folder / "assets"
         assets.mkdir(parents=True)
         trained = isinstance(self.model, MemberModel)
-        write_json(folder / "config.json", {"encoder": self.encoder.name, "precision": self.precision, "trained": trained})
+        write_json(
+            folder / "config.json",
+            {"encoder": self.encoder.name, "precision": self.precision, "trained": trained},
+        )
         if isinstance(self.model, MemberModel):
             self.model.encoder.save_assets(assets)
             # The generator served training only; a copy of each tensor parts what the model shares.
@@ -76,8 +79,8 @@ class FittedMember:
             model.load_state_dict(load_file(folder / "model.safetensors"))
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise RunError(
-                f"{folder}: member {member.name} cannot be loaded: {error}. The run directory is damaged or was made by "
-                "other versions; provenance.json lists them."
+                f"{folder}: member {member.name} cannot be loaded: {error}. The run directory is damaged or was "
+                "made by other versions; provenance.json lists them."
             ) from error
         return cls(member.name, member.encoder, model.eval(), saved["precision"])
 

@@ -17,7 +17,9 @@ def test_every_row_is_in_exactly_one_batch_of_an_epoch(values: np.ndarray, size:
 
 
 @given(lengths, st.integers(1, 200))
-def test_padded_size_stays_within_the_budget_unless_a_single_row_exceeds_it(values: np.ndarray, budget: int) -> None:
+def test_padded_size_stays_within_the_budget_unless_a_single_row_exceeds_it(
+    values: np.ndarray, budget: int
+) -> None:
     batches = list(budget_batches(values, budget))
     assert sorted(np.concatenate([*batches, []]).tolist()) == list(range(len(values)))
     for batch in batches:
@@ -32,6 +34,8 @@ def test_rows_of_similar_length_share_a_batch() -> None:
 
 def test_two_seeds_give_two_orders_and_one_seed_gives_one() -> None:
     values = np.zeros(100, dtype=np.int64)
-    first, again, other = (np.concatenate(list(epoch_batches(values, 8, np.random.default_rng(s)))) for s in (1, 1, 2))
+    first, again, other = (
+        np.concatenate(list(epoch_batches(values, 8, np.random.default_rng(s)))) for s in (1, 1, 2)
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
