@@ -132,7 +132,6 @@ class Draft:
         try:
             # What an earlier, unfinished run left is kept: its finished stages are reused if their keys still hold.
             draft.path.mkdir(parents=True, exist_ok=True)
-            (draft.path / "log.jsonl").unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"{out}: cannot be made: {error.strerror}. Choose another --out.") from error
         return draft
@@ -246,10 +245,10 @@ class Run:
 
     def log(self) -> list[dict[str, Any]]:
         """Return the lines of log.jsonl."""
-        try:
-            lines = (self.path / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise RunError(f"{self.path / 'log.jsonl'}: cannot be read: {error}") from None
+        path = self.path / "log.jsonl"
+        if not path.exists():  # members that fit themselves have no epochs to tell of
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.strip()]
 
     def evaluated(self, split: str = "test") -> Evaluated:

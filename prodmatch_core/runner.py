@@ -39,6 +39,7 @@ from prodmatch_core.rundir import FORMAT, Draft, Run, write_json, write_parquet,
 from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.tasks.match import TASKS
 from prodmatch_core.training import seeds
+from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.member import FittedMember, fit_member
 
 LIBRARIES = ("torch", "transformers", "numpy", "polars", "scikit-learn", "lightgbm", "dgl")
@@ -92,7 +93,6 @@ class _Runner:
         self.draft = Draft.start(self.out, overwrite)
         self.path = self.draft.path
         write_text(self.path / "resolved.toml", to_toml(resolved(self.pipeline)))
-        (self.path / "log.jsonl").touch()
 
         self.reporter.stage("load")
         dataset = self._timed("load", self._load)
@@ -108,8 +108,7 @@ class _Runner:
         self.reporter.stage("evaluate")
         self._timed("evaluate", lambda: self._evaluate(dataset, predictions, decisions))
         self.seconds["total"] = time.perf_counter() - started
-        metrics = {**self.metrics, "seconds": self.seconds}
-        write_json(self.path / "metrics.json", metrics)
+        write_json(self.path / "metrics.json", self.metrics)
         self._write_provenance()
 
         self.reporter.stage("report")
@@ -117,7 +116,7 @@ class _Runner:
 
         write_report(draft_run, self.registry)
         run = Run(self.draft.finish())
-        self.registry.announce("prodmatch_run_finished", run=run, report=metrics)
+        self.registry.announce("prodmatch_run_finished", run=run, report=self.metrics)
         return run
 
     # -- load ---------------------------------------------------------------------------------------------------
@@ -160,8 +159,10 @@ class _Runner:
                 tables.append(load_file(stage.folder / "predictions.safetensors"))
             else:
                 started = time.perf_counter()
-                model, table = self._fit_member(member, data, folds, run)
+                checkpoint = Checkpoint(self.path / "checkpoints" / f"{member.name}.safetensors", stage.key)
+                model, table = self._fit_member(member, data, folds, run, checkpoint)
                 model.save(stage.begin())
+                checkpoint.remove()
                 save_file(table, stage.folder / "predictions.safetensors")
                 stage.finish(seconds=time.perf_counter() - started)
                 tables.append(table)
@@ -200,7 +201,7 @@ class _Runner:
         return [pair for part in heads if part is not None for pair in parts_within(part, "")]
 
     def _fit_member(
-        self, member: Member, data: FitData, folds: np.ndarray | None, run: Run
+        self, member: Member, data: FitData, folds: np.ndarray | None, run: Run, checkpoint: Checkpoint
     ) -> tuple[FittedMember, dict[str, np.ndarray]]:
         table = {}
         if folds is not None:
@@ -214,12 +215,12 @@ class _Runner:
             table["train"] = held
 
         def heard(figures: Mapping[str, Any]) -> None:
-            self._log({"event": "epoch", "member": member.name, **figures})
+            self._log_epoch(member.name, figures)
             plain = {"loss": figures["loss"], **figures["valid"]}
             self.reporter.epoch(member.name, figures["epoch"], plain)
             self.registry.announce("prodmatch_epoch_finished", run=run, member=member.name, metrics=plain)
 
-        model = fit_member(member, data, self.task, self.registry, self.seed, heard)
+        model = fit_member(member, data, self.task, self.registry, self.seed, heard, checkpoint)
         for split in ("valid", "test"):
             table[split] = model.predict(self.corpus, self.examples[split])
         return model, table
@@ -342,9 +343,16 @@ class _Runner:
         self.seconds[name] = time.perf_counter() - started
         return result
 
-    def _log(self, event: Mapping[str, Any]) -> None:
-        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event, ensure_ascii=False) + "\n")
+    def _log_epoch(self, member: str, figures: Mapping[str, Any]) -> None:
+        """Add an epoch to the log in place of what a stopped run said of it and of later ones."""
+        path = self.path / "log.jsonl"
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            event = json.loads(line)
+            if event["member"] != member or event["epoch"] < figures["epoch"]:
+                kept.append(line)
+        event = {"event": "epoch", "member": member, **figures}
+        write_text(path, "\n".join([*kept, json.dumps(event, ensure_ascii=False)]) + "\n")
 
     def _write_provenance(self) -> None:
         import torch

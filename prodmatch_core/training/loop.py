@@ -26,7 +26,8 @@ from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import RunError
 from prodmatch_core.training import seeds
 from prodmatch_core.training.batches import budget_batches, epoch_batches
-from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.checkpoint import Checkpoint, Position
+from prodmatch_core.training.model import MemberModel, Objective
 
 EpochListener = Callable[[Mapping[str, Any]], None]
 "Called after every epoch with its phase, number, loss, seconds and validation figures."
@@ -53,6 +54,8 @@ class Fitting:
     name: str
     negatives: RowGenerator | None = None
     on_epoch: EpochListener = lambda _: None
+    checkpoint: Checkpoint | None = None
+    "Where training stands after each epoch is kept; none for models that are quickly made again."
 
 
 def fit(job: Fitting) -> None:
@@ -64,25 +67,34 @@ def fit(job: Fitting) -> None:
     settings, train, valid = job.settings, job.data.train, job.data.valid
     # bf16 needs no gradient scaling, so autocast alone does; accelerate's own setting is one per process, not member.
     accelerator, bf16 = Accelerator(mixed_precision="no"), settings.precision == "bf16"
-    terms = nn.ModuleList(loss for _, loss in job.losses)
+    objective = Objective(job.model, job.losses)
+    step = accelerator.prepare(objective)
     lengths = job.prepared.lengths(train.query, train.product)
-    best, best_weights, epoch = -math.inf, None, 0
-    model, terms = accelerator.prepare(job.model), terms.to(accelerator.device)
 
-    for phase_number, phase in enumerate(settings.phase):
+    saved = job.checkpoint.read() if job.checkpoint else None
+    at = saved.position if saved else Position()
+    if saved:
+        objective.load_state_dict(saved.section("objective"))
+    best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
+
+    while at.phase < len(settings.phase):
+        phase = settings.phase[at.phase]
         epochs = phase.epochs or settings.epochs
         freeze(job.model, phase)
-        optimizer = accelerator.prepare(make_optimizer([job.model, terms], phase, settings))
-        total_steps = epochs * math.ceil(len(train) / settings.batch_size)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, step_size(settings, total_steps))
-        waited = 0
+        optimizer = accelerator.prepare(make_optimizer(objective, phase, settings))
+        steps = math.ceil(len(train) / settings.batch_size)
+        schedule = step_size(settings, epochs * steps, start=at.epoch * steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, schedule)
+        if saved and at.epoch:
+            saved.restore_optimizer(optimizer.optimizer)
 
-        for phase_epoch in range(epochs):
-            started, losses, epoch = time.perf_counter(), [], epoch + 1
-            draw = seeds.rng(job.seed, job.name, "epoch", phase_number, phase_epoch)
+        for epoch in range(at.epoch, epochs):
+            started, losses = time.perf_counter(), []
+            draw = seeds.rng(job.seed, job.name, "epoch", at.phase, epoch)
+            torch.manual_seed(int(draw.integers(2**63)))  # dropout; the caller puts torch's state back
             if job.negatives is not None:
-                job.negatives.refresh(epoch, draw)
-            model.train()
+                job.negatives.refresh(at.done, draw)
+            step.train()
             for rows in epoch_batches(lengths, settings.batch_size, draw):
                 examples = train.take(rows)
                 if job.negatives is not None:
@@ -90,14 +102,10 @@ def fit(job: Fitting) -> None:
                 share, factor = my_share(examples, accelerator)
                 batch, labels, weights = to_tensors(job.prepared, share, accelerator.device)
                 with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
-                    output, penalty = model(batch, labels, weights, draw)
-                loss = torch.stack(
-                    [w * term(output) for (w, _), term in zip(job.losses, terms, strict=True)]
-                ).sum()
-                loss = loss * factor + (0 if penalty is None else penalty)
+                    loss = step(batch, labels, weights, draw) * factor
                 accelerator.backward(loss)
                 if settings.clip:
-                    accelerator.clip_grad_norm_(model.parameters(), settings.clip)
+                    accelerator.clip_grad_norm_(step.parameters(), settings.clip)
                 optimizer.step()
                 scheduler.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -106,31 +114,35 @@ def fit(job: Fitting) -> None:
             mean_loss = float(torch.stack(losses).mean())
             if not math.isfinite(mean_loss):
                 raise RunError(
-                    f"member {job.name}, phase {phase.name}, epoch {phase_epoch + 1}: the loss is {mean_loss}. "
+                    f"member {job.name}, phase {phase.name}, epoch {epoch + 1}: the loss is {mean_loss}. "
                     "Lower training.learning_rate, set training.clip, or use precision fp32."
                 )
             figures = dict(job.validate(predict(job.model, job.prepared, valid, settings.precision)))
+            at.done, at.epoch = at.done + 1, epoch + 1
             job.on_epoch(
                 {
                     "phase": phase.name,
-                    "epoch": epoch,
+                    "epoch": at.done,
                     "loss": mean_loss,
                     "learning_rate": scheduler.get_last_lr()[0],
                     "seconds": time.perf_counter() - started,
                     "valid": figures,
                 }
             )
-            figure = figures.get(job.measure, math.nan) * (1 if job.higher else -1)
-            if figure > best or best_weights is None or math.isnan(figure):
-                best, best_weights, waited = figure, copy.deepcopy(job.model.state_dict()), 0
-            else:
-                waited += 1
-                if settings.patience and waited >= settings.patience:
-                    break
+            figure = figures[job.measure] * (1 if job.higher else -1)
+            at.waited += 1
+            if figure > at.best or math.isnan(figure):
+                at.best, at.waited, best_weights = figure, 0, copy.deepcopy(job.model.state_dict())
+            stop = epoch + 1 == epochs or (settings.patience and at.waited >= settings.patience)
+            if stop:
+                at.phase, at.epoch, at.waited = at.phase + 1, 0, 0
+            if job.checkpoint:
+                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer)
+            if stop:
+                break
 
     freeze(job.model, Phase())
-    if best_weights is not None:
-        job.model.load_state_dict(best_weights)
+    job.model.load_state_dict(best_weights)
     accelerator.free_memory()
 
 
@@ -170,11 +182,18 @@ def make_optimizer(modules: Sequence[nn.Module], phase: Phase, settings: Trainin
     return torch.optim.AdamW(groups, lr=phase.learning_rate or settings.learning_rate, fused=True)
 
 
-def step_size(settings: Training, total: int) -> Callable[[int], float]:
-    """Return the factor of the peak step size at each step: warm-up, then decay towards 0."""
+def step_size(settings: Training, total: int, start: int = 0) -> Callable[[int], float]:
+    """Return the factor of the peak step size at each step: warm-up, then decay towards 0.
+
+    Args:
+        settings: share of warm-up and shape of the decay.
+        total: steps of the phase.
+        start: steps already done, where training goes on from a checkpoint.
+    """
     warm = round(settings.warmup * total)
 
     def factor(step: int) -> float:
+        step += start
         if step < warm:
             return (step + 1) / (warm + 1)
         done = min((step - warm) / max(total - warm, 1), 1.0)

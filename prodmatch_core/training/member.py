@@ -23,6 +23,7 @@ from prodmatch_core.registry import Registry
 from prodmatch_core.rundir import write_json
 from prodmatch_core.tasks.base import Task
 from prodmatch_core.training import loop, seeds
+from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.model import MemberModel
 
 
@@ -92,6 +93,7 @@ def fit_member(
     registry: Registry,
     seed: int,
     on_epoch: loop.EpochListener = lambda _: None,
+    checkpoint: Checkpoint | None = None,
 ) -> FittedMember:
     """Fit one member on `data.train`, stopping early on `data.valid`.
 
@@ -102,6 +104,7 @@ def fit_member(
         registry: where the default loss and the validation measure are found.
         seed: the run's seed; the member's name makes it the member's own.
         on_epoch: hears the figures of every epoch.
+        checkpoint: where training stands is kept there, and gone on from.
     """
     factory = member.encoder.spec.load()
     if issubclass(factory, SelfFittingEncoder):
@@ -129,6 +132,7 @@ def fit_member(
                 name=member.name,
                 negatives=rows,
                 on_epoch=on_epoch,
+                checkpoint=checkpoint,
             )
         )
     return FittedMember(member.name, member.encoder, model.eval(), member.training.precision)

@@ -1,0 +1,106 @@
+"""Checkpoints: where training stands after an epoch, in one safetensors file that is there whole or not at all.
+
+Random numbers need no place in it: every epoch draws from generators derived from the seed and its own number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from prodmatch_core.errors import RunError
+
+
+@attrs.define
+class Position:
+    """Where training goes on: phase and epoch within it, epochs done in all, and what early stopping remembers."""
+
+    phase: int = 0
+    epoch: int = 0
+    done: int = 0
+    best: float = float("-inf")
+    waited: int = 0
+
+
+@attrs.frozen
+class Checkpoint:
+    """One member's checkpoint file, valid only for the key it was written under."""
+
+    path: Path
+    key: str
+
+    def write(
+        self,
+        position: Position,
+        objective: nn.Module,
+        best: Mapping[str, Tensor],
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Replace the file.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written to; the former checkpoint is still there.
+        """
+        tensors = {f"objective/{name}": tensor for name, tensor in objective.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
+        for number, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
+        # Tensors may share memory (tied weights); each is written as its own copy.
+        owned = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        temporary = self.path.with_name(f".{self.path.name}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(owned, temporary, {"key": self.key, "position": json.dumps(attrs.asdict(position))})
+            os.replace(temporary, self.path)
+        except (OSError, SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            raise RunError(
+                f"{self.path}: checkpoint cannot be written: {error}. Free space and run again."
+            ) from error
+
+    def read(self) -> Saved | None:
+        """Return what was written under this key, or None where there is nothing that can be used."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                notes = file.metadata()
+                if notes.get("key") != self.key:
+                    return None
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+                return Saved(Position(**json.loads(notes["position"])), tensors)
+        except (OSError, SafetensorError):  # none, or not a whole file: training starts anew
+            return None
+
+    def remove(self) -> None:
+        """Delete the file: the member is finished."""
+        self.path.unlink(missing_ok=True)
+
+
+@attrs.frozen(eq=False)
+class Saved:
+    """A checkpoint that was read: the position and all tensors by `<section>/<name>`."""
+
+    position: Position
+    tensors: Mapping[str, Tensor]
+
+    def section(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of one section, `objective` or `best`."""
+        return {
+            key.partition("/")[2]: value for key, value in self.tensors.items() if key.startswith(f"{name}/")
+        }
+
+    def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give the optimizer back its moments; step sizes follow from the schedule."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in self.section("optimizer").items():
+            number, _, name = key.partition("/")
+            state.setdefault(int(number), {})[name] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
