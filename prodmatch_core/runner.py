@@ -33,7 +33,7 @@ from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation import assess, trec
 from prodmatch_core.fit import parts_within
 from prodmatch_core.progress import Reporter, Silent
-from prodmatch_core.records import Part
+from prodmatch_core.records import MeasureSpec, Part
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.rundir import FORMAT, Draft, Run, write_json, write_parquet, write_text
 from prodmatch_core.stages import Stage, content_key, versions
@@ -295,7 +295,7 @@ class _Runner:
             train_labels=self.examples["train"].label,
             rows=rows,
             scheme=self.scheme,
-            measures=[self.registry.get("measure", name) for name in self._measures()],
+            measures=self._measures(),
             headline=self.task.headline,
             evaluation=self.pipeline.evaluation,
             seed=self.seed,
@@ -320,8 +320,10 @@ class _Runner:
         )
         trec.write_qrels(self.path / "qrels.trec", *ids, test.label, self.scheme)
 
-    def _measures(self) -> list[str]:
-        return list(dict.fromkeys([*self.task.measures, *self.pipeline.evaluation.measures]))
+    def _measures(self) -> list[MeasureSpec]:
+        names = dict.fromkeys([*self.task.measures, *self.pipeline.evaluation.measures])
+        specs = (self.registry.get("measure", name) for name in names)
+        return [spec for spec in specs if isinstance(spec, MeasureSpec)]
 
     def _baselines(self, dataset: Dataset) -> list[tuple[str, np.ndarray]]:
         """Fit the baselines that every report prints; each is a part that fits itself in seconds."""

@@ -104,7 +104,7 @@ class Structurer:
         if kind:
             return self.part(value, kind)
         try:
-            result = self.converter.structure(value, field.type)
+            result = self.converter.structure(value, field.type or object)
         except Mismatch:
             if isinstance(field.validator, Expected):  # its words are more exact than the type's
                 raise Mismatch(f"expected {field.validator.text}, got {show(value)}") from None

@@ -50,7 +50,7 @@ class Loss(nn.Module, ABC):
     @classmethod
     def build(cls, config: Any, scheme: LabelScheme) -> Self:
         """Make the loss for a label scheme; the default passes both to the constructor."""
-        return cls(config, scheme)  # type: ignore[call-arg]
+        return cls(config, scheme)
 
     @abstractmethod
     def forward(self, output: Output) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 import polars as pl
@@ -12,14 +12,22 @@ from prodmatch_core.data.tables import SCHEMAS, check_table
 from prodmatch_core.errors import DataError
 
 
+def _words(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _numbers(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
 @attrs.frozen
 class LabelScheme:
     """Ordered labels of a judgement, best match first, with the gain of each and which count as a match."""
 
     name: str
-    labels: tuple[str, ...] = attrs.field(converter=tuple)
-    gains: tuple[float, ...] = attrs.field(converter=tuple)
-    positive: tuple[str, ...] = attrs.field(converter=tuple)
+    labels: tuple[str, ...] = attrs.field(converter=_words)
+    gains: tuple[float, ...] = attrs.field(converter=_numbers)
+    positive: tuple[str, ...] = attrs.field(converter=_words)
     "Labels that count as a match; the score of a pair is the sum of their probabilities."
 
     def __attrs_post_init__(self) -> None:

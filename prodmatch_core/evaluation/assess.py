@@ -66,8 +66,8 @@ def assess(
         for name, evaluated in by_line.items()
     }
     flat = {(name, measure): s for name, own in statistics.items() for measure, s in own.items()}
-    settings = {"seed": seed, "replicates": evaluation.replicates, "level": evaluation.level}
-    figures = intervals(flat, final, **settings)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"seed": seed, "replicates": evaluation.replicates, "level": evaluation.level}
+    figures = intervals(flat, final, **settings)
     return {
         "headline": headline,
         "level": evaluation.level,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from prodmatch_core.components.encoder import Encoding
 from prodmatch_core.components.loss import Output
 from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.tasks.base import Task
 
 
 class MatchHead(nn.Module):
@@ -44,7 +45,7 @@ class MatchTask:
     """Pairs in, class probabilities out."""
 
     headline = "macro_f1"
-    measures = (
+    measures: tuple[str, ...] = (
         "macro_f1",
         "weighted_f1",
         "accuracy",
@@ -75,5 +76,5 @@ class MatchTask:
         )
 
 
-TASKS = {"match": MatchTask}
+TASKS: dict[str, type[Task]] = {"match": MatchTask}
 "Task classes by the name pipeline files use."

@@ -161,19 +161,18 @@ def freeze(model: nn.Module, phase: Phase) -> None:
         parameter.requires_grad_(not any(name == f or name.startswith(f"{f}.") for f in phase.freeze))
 
 
-def make_optimizer(modules: Sequence[nn.Module], phase: Phase, settings: Training) -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, phase: Phase, settings: Training) -> torch.optim.Optimizer:
     """Return AdamW over what learns; biases, norms and embeddings are not decayed."""
-    decayed, spared, seen = [], [], set()
-    for module in modules:
-        for owner in module.modules():
-            for name, parameter in owner.named_parameters(recurse=False):
-                if not parameter.requires_grad or id(parameter) in seen:
-                    continue
-                seen.add(id(parameter))
-                spare = (
-                    parameter.ndim < 2 or isinstance(owner, (nn.Embedding, nn.EmbeddingBag)) or name == "bias"
-                )
-                (spared if spare else decayed).append(parameter)
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
+    seen = set()
+    for owner in module.modules():
+        for parameter in owner.parameters(recurse=False):
+            if not parameter.requires_grad or id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            spare = parameter.ndim < 2 or isinstance(owner, (nn.Embedding, nn.EmbeddingBag))
+            (spared if spare else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": spared, "weight_decay": 0.0},
