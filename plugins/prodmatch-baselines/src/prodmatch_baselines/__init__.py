@@ -1,0 +1,1 @@
+"""Baselines of product search as prodmatch parts."""
