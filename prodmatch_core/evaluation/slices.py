@@ -45,7 +45,9 @@ def by_locale(evaluated: Evaluated, locales: Sequence[str] | np.ndarray) -> tupl
     return tuple(_slice(evaluated, f"locale {value}", values == value) for value in np.unique(values))
 
 
-def by_frequency(evaluated: Evaluated, frequency: np.ndarray | None = None) -> tuple[Slice, ...]:
+def by_frequency(
+    evaluated: Evaluated, frequency: Sequence[float] | np.ndarray | None = None
+) -> tuple[Slice, ...]:
     """Return the slices head, torso and tail: from the most frequent query, a third of traffic each.
 
     Queries of the same frequency stay together, in the third where the middle of their traffic lies. Slices

@@ -91,7 +91,8 @@ def write_run(
     rows_of: dict[str, list[int]] = {}
     for row, query in enumerate(query_ids):
         rows_of.setdefault(query, []).append(row)
-    seen_by_trec = scores.astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond 32 bits is infinite, to trec_eval too
+        seen_by_trec = scores.astype(np.float32)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for query, rows in rows_of.items():
             rows.sort(key=lambda row: (seen_by_trec[row], product_ids[row]), reverse=True)
