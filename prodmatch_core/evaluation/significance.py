@@ -1,0 +1,213 @@
+"""Intervals and tests by query: rows of a query are not independent, so whole queries are drawn or swapped.
+
+A statistic is prepared once and evaluated under other weights, so nothing is sorted again for a replicate.
+All randomness comes from the given seed: the same seed draws the same queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from prodmatch_core.errors import DataError
+from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic
+
+
+@attrs.frozen
+class Interval:
+    """A value with its percentile bootstrap interval, NaN where it cannot be told."""
+
+    value: float
+    low: float
+    high: float
+    undefined: int = 0
+    "Replicates without a value (a class was not drawn); the interval is of the others."
+
+
+@attrs.frozen
+class Difference:
+    """How much a first system exceeds a second, its interval, and the two-sided p-value of no difference."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def bootstrap_weights(groups: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield for each replicate how often each row's query was drawn, (n,) float64.
+
+    As many queries as there are, drawn with replacement. One replicate is in memory at a time.
+
+    Args:
+        groups: (n,) int64 query number 0..G-1 of each row.
+        replicates: how many to yield.
+        seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    queries = int(groups.max(initial=-1)) + 1
+    for _ in range(replicates):
+        drawn = generator.integers(queries, size=queries) if queries else np.empty(0, np.int64)
+        yield np.bincount(drawn, minlength=queries).astype(np.float64)[groups]
+
+
+def intervals(
+    statistics: Mapping[str, Statistic],
+    evaluated: Evaluated,
+    *,
+    seed: int,
+    replicates: int = 1000,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Return value and percentile interval of every statistic, all from the same resamples of queries.
+
+    The bounds are NaN with fewer than two queries, or where half of the replicates or more have no value.
+
+    Args:
+        statistics: name -> statistic prepared from `evaluated`.
+        evaluated: gives the queries and the examples' weights.
+        seed: of the draws.
+        replicates: number of resamples; 0 gives the values alone.
+        level: coverage, between 0 and 1.
+    """
+    base = evaluated.example_weights
+    drawn = np.empty((replicates, len(statistics)))
+    for row, times in enumerate(bootstrap_weights(evaluated.groups, replicates, seed)):
+        weights = base * times
+        drawn[row] = [statistic(weights) for statistic in statistics.values()]
+    result = {}
+    for column, (name, statistic) in enumerate(statistics.items()):
+        low, high, undefined = _bounds(drawn[:, column], level, evaluated.n_groups)
+        result[name] = Interval(statistic(base), low, high, undefined)
+    return result
+
+
+def interval(
+    statistic: Statistic, evaluated: Evaluated, *, seed: int, replicates: int = 1000, level: float = 0.95
+) -> Interval:
+    """Return value and percentile interval of one statistic; see `intervals`."""
+    return intervals({"": statistic}, evaluated, seed=seed, replicates=replicates, level=level)[""]
+
+
+def paired_bootstrap(
+    first: Statistic,
+    second: Statistic,
+    evaluated: Evaluated,
+    *,
+    seed: int,
+    replicates: int = 1000,
+    level: float = 0.95,
+) -> Difference:
+    """Return `first - second` with its percentile interval, both systems on the same drawn queries.
+
+    The p-value is the one dual to the interval: twice the smaller share of replicates on either side of 0,
+    counting the observed data as one replicate (Davison & Hinkley 1997, section 4.4), so it is never 0.
+
+    Args:
+        first: statistic of the first system.
+        second: the same measure of the second system, prepared from the same rows in the same order.
+        evaluated: gives the queries and the examples' weights; either system's.
+        seed: of the draws.
+        replicates: number of resamples.
+        level: coverage, between 0 and 1.
+    """
+    base = evaluated.example_weights
+    draws = bootstrap_weights(evaluated.groups, replicates, seed)
+    drawn = np.array([first(w) - second(w) for w in (base * times for times in draws)], dtype=np.float64)
+    low, high, _ = _bounds(drawn, level, evaluated.n_groups)
+    defined = drawn[~np.isnan(drawn)]
+    smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    p = float("nan") if np.isnan(low) else min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
+    return Difference(first(base) - second(base), low, high, p)
+
+
+def paired_randomisation(
+    measure: Measure, first: Evaluated, second: Evaluated, *, seed: int, replicates: int = 1000
+) -> float:
+    """Return the two-sided p-value of two systems being alike, by swapping them query by query.
+
+    Fisher's randomisation test (Smucker, Allan & Carterette, CIKM 2007). The measure is prepared once, on the
+    rows of both systems one after the other; a swap is then a choice of weights 0 and 1, so that a measure
+    that is no mean over queries (F1, average precision) is as quick as one that is.
+
+    Args:
+        measure: what to compare by.
+        first: the first system.
+        second: the second system, on the same rows in the same order.
+        seed: of the swaps.
+        replicates: number of random swaps.
+
+    Raises:
+        DataError: the two were not evaluated on the same rows.
+    """
+    _check_same_rows(first, second)
+    statistic = measure(_stack(first, second))
+    base = first.example_weights
+
+    def difference(kept: np.ndarray) -> float:
+        mixed = np.concatenate([base * kept, base * ~kept])
+        other = np.concatenate([base * ~kept, base * kept])
+        return statistic(mixed) - statistic(other)
+
+    observed = difference(np.ones(len(base), dtype=bool))
+    generator = np.random.default_rng(seed)
+    swaps = (generator.random(first.n_groups) < 0.5 for _ in range(replicates))
+    drawn = np.array([difference(swap[first.groups]) for swap in swaps], dtype=np.float64)
+    drawn = drawn[~np.isnan(drawn)]
+    if np.isnan(observed) or not len(drawn):
+        return float("nan")
+    # Sums in another order differ in the last bits; such a difference is the observed one.
+    as_extreme = int((np.abs(drawn) >= abs(observed) - 1e-12).sum())
+    return (as_extreme + 1) / (len(drawn) + 1)
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return p-values adjusted for having made several comparisons (Holm 1979), (m,) float64, in order.
+
+    Holds the chance of any false finding. NaN, a comparison that could not be made, stays NaN and is not
+    counted.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(len(p), np.nan)
+    made = np.flatnonzero(~np.isnan(p))
+    order = made[np.argsort(p[made], kind="stable")]
+    stepped = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted
+
+
+def _bounds(drawn: np.ndarray, level: float, queries: int) -> tuple[float, float, int]:
+    defined = drawn[~np.isnan(drawn)]
+    undefined = len(drawn) - len(defined)
+    if queries < 2 or len(defined) <= len(drawn) / 2:
+        return float("nan"), float("nan"), undefined
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high), undefined
+
+
+def _check_same_rows(first: Evaluated, second: Evaluated) -> None:
+    for name in ("labels", "groups", "example_weights"):
+        a, b = getattr(first, name), getattr(second, name)
+        if not np.array_equal(a, b):
+            raise DataError(
+                f"paired comparison: the two systems' {name.replace('_', ' ')} differ ({len(a)} and {len(b)} "
+                "rows). Evaluate both on the same rows in the same order."
+            )
+    if first.scheme != second.scheme:
+        raise DataError(
+            f"paired comparison: label scheme {first.scheme.name} and {second.scheme.name} differ. "
+            "Evaluate both with one scheme."
+        )
+
+
+def _stack(first: Evaluated, second: Evaluated) -> Evaluated:
+    return Evaluated(
+        labels=np.concatenate([first.labels, second.labels]),
+        probabilities=np.concatenate([first.probabilities, second.probabilities]),
+        decisions=np.concatenate([first.decisions, second.decisions]),
+        groups=np.concatenate([first.groups, second.groups + first.n_groups]),
+        scheme=first.scheme,
+        weights=np.concatenate([first.example_weights, second.example_weights]),
+    )
