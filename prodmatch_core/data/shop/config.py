@@ -30,7 +30,7 @@ class ShopConfig:
     "Share of non-exact judgements kept in train: nobody wrote the others down."
     cold: float = attrs.field(default=0.1, validator=_number(0, 0.9))
     "Share of queries without any engagement, and of products without engagement or training judgement."
-    graph_signal: float = attrs.field(default=0.1, validator=_number(0, 1))
+    graph_signal: float = attrs.field(default=0.25, validator=_number(0, 1))
     "Share of products that leave one fact (mostly what they fit) out of their text; behaviour knows it."
     degree_exponent: float = attrs.field(default=2.2, validator=_number(1.5, 4))
     "Exponent g of the power law P(degree > k) ~ k^(1-g) that products' popularity follows."

@@ -21,6 +21,7 @@ from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.conversions import make_events, product_names, query_ids
 from prodmatch_core.data.shop.draws import Floats, Ints
 from prodmatch_core.data.shop.judgements import Candidates, Shelves, choose_judged, find_candidates, rate
+from prodmatch_core.data.shop.labels import label_pairs
 from prodmatch_core.data.shop.lexicon import Lexicon
 from prodmatch_core.data.shop.queries import Queries, make_queries
 from prodmatch_core.data.shop.spelling import LOCALES
@@ -141,7 +142,7 @@ def _query_parts(
             found = find_candidates(world, catalogue, shelves, queries, mine, config, part)
             attracts = attraction(catalogue, medians, found, config.seed)
             rows = choose_judged(found, int(judged[mine[-1] + 1] - judged[mine[0]]), config, part)
-            table, secret = _judgement_tables(catalogue, queries, found.take(rows), config, part)
+            table, secret = _judgement_tables(world, catalogue, queries, found.take(rows), config, part)
             yield "judgements", table, None
             yield "truth.judgements", secret, None
             behaviour = simulate_sessions(catalogue, queries, found, attracts, config, part)
@@ -161,7 +162,7 @@ def _shares(weights: Floats, total: int) -> Ints:
 
 
 def _judgement_tables(
-    catalogue: Catalogue, queries: Queries, judged: Candidates, config: ShopConfig, part: int
+    world: World, catalogue: Catalogue, queries: Queries, judged: Candidates, config: ShopConfig, part: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     recorded, spread, chance = rate(judged.label, judged.cause, config, part)
     split = queries.split[judged.query]
@@ -171,7 +172,9 @@ def _judgement_tables(
     table = pl.DataFrame(
         keys | {"label": labels.gather(recorded), "split": pl.Series(SPLITS).gather(split), "spread": spread}
     )
-    secret = pl.DataFrame(keys | truth.judgement_columns(judged.label, judged.cause, chance))
+    wants = queries.wants.take(judged.query)
+    read, _ = label_pairs(world, catalogue, wants, judged.product, blind=True)
+    secret = pl.DataFrame(keys | truth.judgement_columns(judged.label, judged.cause, read, chance))
     return table.filter(pl.Series(kept)), secret.filter(pl.Series(kept))
 
 

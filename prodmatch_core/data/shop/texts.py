@@ -113,7 +113,9 @@ def _words(world: World, catalogue: Catalogue, lexicon: Lexicon, products: Ints,
     columns["kind_again"] = spelled(lexicon.types, np.where(again, t, NONE), (variant("kind") + 1) % 4)
     shares = (("marketing", lexicon.marketing, 0.5), ("tail", lexicon.tail, 0.75), ("tail_2", lexicon.tail, 0.4))
     for name, words, share in shares:
-        number = draws.choice(seed, f"text-{name}-word", place, len(words))
+        number = draws.choice(seed, "text-tail-word", place, len(words))
+        if name == "tail_2":
+            number = (number + 1 + draws.choice(seed, "text-tail-more", place, len(words) - 1)) % len(words)
         columns[name] = pick(words, np.where(chance(name) < share, number, NONE))
     columns["uses_title"] = columns["uses"].set(pl.Series(chance("uses-title") > 0.75), None)
     columns |= _feature_words(world, catalogue, lexicon, products, chance, variant)

@@ -21,13 +21,18 @@ RELEVANCE = (1.0, 0.5, 0.3, 0.0)
 
 
 def judgement_columns(
-    label: npt.NDArray[np.int8], cause: npt.NDArray[np.int8], chance: Floats
+    label: npt.NDArray[np.int8], cause: npt.NDArray[np.int8], read: npt.NDArray[np.int8], chance: Floats
 ) -> dict[str, pl.Series | Floats]:
-    """Return the columns of `judgements`: true label, relevance, planted cause and chance of a wrong label."""
+    """Return the columns of `judgements`.
+
+    True label, relevance, planted cause, the label a perfect reader of the texts would give, and the chance that
+    the recorded label is wrong.
+    """
     return {
         "true_label": pl.Series(ESCI.labels).gather(label),
         "relevance": np.array(RELEVANCE)[label],
         "cause": pl.Series(CAUSES).gather(cause),
+        "read_label": pl.Series(ESCI.labels).gather(read),
         "noise": chance,
     }
 
