@@ -1,0 +1,1 @@
+"""The embedded shop, `shop.synthetic`: a seeded, invented shop in three languages whose truth is known."""
