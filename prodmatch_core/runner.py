@@ -311,14 +311,13 @@ class _Runner:
         }
         mistakes = assess.mistakes(rows, final, self.scheme, dataset, self.pipeline.evaluation.mistakes)
         write_json(self.path / "mistakes.json", mistakes)
-        ids = [rows[name].str.replace_all(r"\s+", "_").to_list() for name in ("query_id", "product_id")]
-        trec.write_run(
-            self.path / "run.trec",
-            *ids,
-            match_score(final.probabilities, self.scheme),
-            self.pipeline.pipeline.name,
+        # TREC files are separated by white space; an id of the user's may hold some.
+        queries, products = (
+            rows[name].str.replace_all(r"\s+", "_").to_list() for name in ("query_id", "product_id")
         )
-        trec.write_qrels(self.path / "qrels.trec", *ids, test.label, self.scheme)
+        score = match_score(final.probabilities, self.scheme)
+        trec.write_run(self.path / "run.trec", queries, products, score, self.pipeline.pipeline.name)
+        trec.write_qrels(self.path / "qrels.trec", queries, products, test.label, self.scheme)
 
     def _measures(self) -> list[MeasureSpec]:
         names = dict.fromkeys([*self.task.measures, *self.pipeline.evaluation.measures])
