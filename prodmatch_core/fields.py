@@ -82,6 +82,18 @@ not_empty = Expected("a text that is not empty", lambda v: isinstance(v, str) an
 "A text that is not empty."
 
 
+def expectation(validator: Any) -> str:
+    """Return in words what a field's validator accepts, or an empty text where it cannot say."""
+    if isinstance(validator, Expected):
+        return validator.text
+    inner = getattr(validator, "validator", None)  # attrs.validators.optional
+    if inner is not None:
+        return expectation(inner)
+    return " and ".join(
+        filter(None, map(expectation, getattr(validator, "_validators", ())))
+    )  # and_, or a list
+
+
 def part(kind: str, **options: Any) -> Any:
     """Declare a field that holds another part, named in the file by `use`: `text: Part = part("encoder")`."""
     return attrs.field(metadata={"kind": kind}, **options)
@@ -91,6 +103,7 @@ def field_docs(cls: type) -> dict[str, str]:
     """Return the documentation string under each field of a configuration class, read from its source."""
     import ast
     import inspect
+    import itertools
     import textwrap
 
     docs: dict[str, str] = {}
@@ -100,7 +113,7 @@ def field_docs(cls: type) -> dict[str, str]:
         except (OSError, TypeError):  # a class made without a source file has no field documentation
             continue
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in itertools.pairwise(body):
             if (
                 isinstance(statement, ast.AnnAssign)
                 and isinstance(statement.target, ast.Name)
