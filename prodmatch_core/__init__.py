@@ -7,12 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pluggy import HookimplMarker
 
+UNINSTALLED = "0+unknown"
+"The version of a source tree that was never installed."
+
 try:
     __version__ = version("prodmatch-core")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+except PackageNotFoundError:
+    __version__ = UNINSTALLED
 
 hookimpl = HookimplMarker("prodmatch")
 "Marks a function of a plugin module as the implementation of one of the hooks in `hookspecs`."
 
-__all__ = ["__version__", "hookimpl"]
+__all__ = ["UNINSTALLED", "__version__", "hookimpl"]

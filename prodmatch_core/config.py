@@ -16,8 +16,17 @@ import attrs
 
 from prodmatch_core import fit
 from prodmatch_core.data.reading import SplitConfig
-from prodmatch_core.errors import ConfigError
-from prodmatch_core.fields import Expected, at_least, non_negative, one_of, part, positive, unit_interval
+from prodmatch_core.errors import ConfigError, Problem
+from prodmatch_core.fields import (
+    Expected,
+    at_least,
+    non_negative,
+    one_of,
+    part,
+    positive,
+    show,
+    unit_interval,
+)
 from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.structure import Structurer, unstructure
@@ -25,10 +34,12 @@ from prodmatch_core.structure import Structurer, unstructure
 TASKS = ("match",)
 "The tasks a pipeline may name; `tasks.base` says what a task is."
 
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 _identifier = Expected(
     "a short name of letters, digits, - and _",
-    lambda v: isinstance(v, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", v) is not None,
+    lambda v: isinstance(v, str) and re.fullmatch(_NAME, v) is not None,
 )
+_identifier_or_none = Expected(_identifier.text, lambda v: v == "" or _identifier.test(v))
 
 
 def _section(kind: str) -> Any:
@@ -116,9 +127,13 @@ class Member:
 
     encoder: Part = part("encoder")
     "Turns queries and products into vectors, or fits itself."
+<<<<<<< HEAD
     name: str = attrs.field(
         default="", validator=attrs.validators.or_(_identifier, attrs.validators.in_([""]))
     )
+=======
+    name: str = attrs.field(default="", validator=_identifier_or_none)
+>>>>>>> cli
     "Name in tables and folders; empty: the encoder's part name."
     loss: tuple[LossEntry, ...] = ()
     "Terms of the loss; empty: the task's default. A part that fits itself takes none."
@@ -195,14 +210,24 @@ def load_pipeline(
     registry = registry or default_registry()
     name = "pipeline" if isinstance(source, Mapping) else str(source)
     tree: Any = _deep_copy(source) if isinstance(source, Mapping) else read_toml(Path(source))
-    for text in overrides:
-        apply_override(tree, text)
+    apply_overrides(tree, overrides)
     pipeline = Structurer(registry).structure(tree, Pipeline, name)
     pipeline = name_members(pipeline)
     found = list(fit.check(pipeline, registry))
     if found:
         raise ConfigError(found, name)
     return pipeline
+
+
+def load_part(kind: str, use: str, overrides: Iterable[str] = (), registry: Registry | None = None) -> Part:
+    """Return one part outside a pipeline, e.g. the data set a command is given by name.
+
+    Raises:
+        ConfigError: as `load_pipeline`.
+    """
+    tree: dict[str, Any] = {"use": use}
+    apply_overrides(tree, overrides)
+    return Structurer(registry or default_registry()).top_part(tree, kind, use)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -212,7 +237,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, not UTF-8, or not TOML; the message names the line.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -225,6 +250,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Set values in `tree` in place, in the order given.
+
+    Raises:
+        ConfigError: every setting that cannot be applied.
+    """
+    found: list[Problem] = []
+    for text in overrides:
+        try:
+            apply_override(tree, text)
+        except ConfigError as error:
+            found += error.problems
+    if found:
+        raise ConfigError(found)
 
 
 def apply_override(tree: dict[str, Any], text: str) -> None:
@@ -242,47 +283,59 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw.strip()
+<<<<<<< HEAD
     steps: list[str | int] = [
         int(step) if step.isdigit() else step
         for step in re.sub(r"\[(\d+)\]", r".\1", path.strip()).split(".")
     ]
+=======
+    steps = re.sub(r"\[(\d+)\]", r".\1", path.strip()).split(".")
+>>>>>>> cli
     node: Any = tree
     for position, step in enumerate(steps):
         last = position == len(steps) - 1
-        where = ".".join(map(str, steps[: position + 1]))
-        if isinstance(step, int) and isinstance(node, dict):
-            # `[calibrator]` may be written as a table where a list is meant; index 0 is the table itself.
-            if step == 0 and not last:
-                continue
-            raise ConfigError(f"--set {text}: {where} is not a list")
-        if isinstance(step, int):
-            if not isinstance(node, list) or step > len(node):
-                size = len(node) if isinstance(node, list) else 0
-                raise ConfigError(f"--set {text}: {where}: the file has {size} there")
-            if step == len(node):
+        where = ".".join(steps[:position])
+        key: str | int = step
+        if isinstance(node, list):
+            if not step.isdigit():
+                example = ".".join([where, "0", *steps[position:]])
+                raise ConfigError(f"--set {text}: {where} is a list; name the entry, like {example}")
+            key = int(step)
+            if key > len(node):
+                raise ConfigError(
+                    f"--set {text}: {where} has {len(node)} entries; the next one is {where}.{len(node)}"
+                )
+            if key == len(node):
                 node.append({})
         elif not isinstance(node, dict):
-            raise ConfigError(f"--set {text}: {where} leads into a value that is not a table")
+            raise ConfigError(f"--set {text}: {where} is {show(node)}, not a table")
+        elif step.isdigit() and not last and step not in node:
+            if int(step) == 0:  # `[calibrator]` stands for a list of one; entry 0 is the table itself
+                continue
+            raise ConfigError(
+                f"--set {text}: {where} is one table; write [[{where}]] in the file to add another"
+            )
         if last:
-            node[step] = value
+            node[key] = value
         else:
-            if not isinstance(step, int) and step not in node:
-                following = steps[position + 1]
-                node[step] = [] if isinstance(following, int) else {}
-            node = node[step]
+            if isinstance(node, dict) and key not in node:
+                node[key] = [] if steps[position + 1].isdigit() else {}
+            node = node[key]
 
 
 def name_members(pipeline: Pipeline) -> Pipeline:
     """Give every unnamed member the name of its encoder's part, numbered where that repeats."""
-    names: list[str] = []
+    taken = {member.name for member in pipeline.member}
     members = []
     for member in pipeline.member:
-        name = member.name or member.encoder.name.rpartition(".")[2]
         if not member.name:
-            taken = sum(other == name or other.startswith(f"{name}-") for other in names)
-            name = f"{name}-{taken + 1}" if taken else name
-        names.append(name)
-        members.append(attrs.evolve(member, name=name))
+            name = stem = member.encoder.name.rpartition(".")[2]
+            number = 2
+            while name in taken:
+                name, number = f"{stem}-{number}", number + 1
+            taken.add(name)
+            member = attrs.evolve(member, name=name)
+        members.append(member)
     return attrs.evolve(pipeline, member=tuple(members))
 
 

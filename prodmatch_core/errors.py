@@ -30,7 +30,7 @@ class PluginError(ProdmatchError):
 
 
 class ConfigError(ProdmatchError):
-    """A pipeline file, an option or a command's usage is wrong. Carries every problem found, not the first."""
+    """A pipeline file, an option or a command's usage is wrong. Carries every problem, not the first."""
 
     exit_code = 2
 
@@ -62,8 +62,13 @@ class Problem:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
+def with_article(noun: str) -> str:
+    """Return the noun with its indefinite article: `an encoder`, `a loss`."""
+    return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` - did you mean "x"?` for the nearest of `known`, or the whole list when nothing is near."""
+    """Return `; did you mean "x"?` for the nearest of `known`, or the whole list when nothing is near."""
     import difflib
 
     known = sorted(known)

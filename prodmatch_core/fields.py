@@ -83,6 +83,18 @@ not_empty = Expected("a text that is not empty", lambda v: isinstance(v, str) an
 "A text that is not empty."
 
 
+def expectation(validator: Any) -> str:
+    """Return in words what a field's validator accepts, or an empty text where it cannot say."""
+    if isinstance(validator, Expected):
+        return validator.text
+    inner = getattr(validator, "validator", None)  # attrs.validators.optional
+    if inner is not None:
+        return expectation(inner)
+    return " and ".join(
+        filter(None, map(expectation, getattr(validator, "_validators", ())))
+    )  # and_, or a list
+
+
 def part(kind: str, **options: Any) -> Any:
     """Declare a field that holds another part, named in the file by `use`: `text: Part = part("encoder")`."""
     return attrs.field(metadata={"kind": kind}, **options)
@@ -92,6 +104,7 @@ def field_docs(cls: type) -> dict[str, str]:
     """Return the documentation string under each field of a configuration class, read from its source."""
     import ast
     import inspect
+    import itertools
     import textwrap
 
     docs: dict[str, str] = {}

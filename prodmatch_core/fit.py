@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+<<<<<<< HEAD
 from prodmatch_core.errors import ConfigError, Problem, did_you_mean
 from prodmatch_core.records import CAPABILITIES, Part
+=======
+from prodmatch_core.errors import Problem, did_you_mean
+from prodmatch_core.records import CAPABILITIES, Part, Spec
+>>>>>>> cli
 from prodmatch_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -111,16 +116,26 @@ def parts_within(part: Part, path: str) -> Iterator[tuple[str, Part]]:
 
 
 def _needs(part: Part, path: str, gives: set[str], registry: Registry, giver: str) -> Iterator[Problem]:
+    verb = "gives" if giver.startswith("no ") else "does not give"
     for missing in sorted(part.needs - gives):
         others = sorted(
-            spec.name
+            f"{spec.name} ({kind}{', by default' if callable(spec.gives) else ''})"
             for kind in ("encoder", "dataset", "graph-sampler", "aggregator")
             for spec in registry.specs(kind)
-            if not callable(spec.gives)
-            and (missing in spec.gives or any(missing in DERIVED.get(g, ()) for g in spec.gives))
+            for given in [_gives_by_default(spec)]
+            if missing in given or any(missing in DERIVED.get(g, ()) for g in given)
         )
         remedy = f"; given by {', '.join(others)}" if others else ""
         yield Problem(
             f"{path}.use",
-            f"{part.name} needs {missing} ({CAPABILITIES[missing]}), which {giver} does not give{remedy}",
+            f"{part.name} needs {missing} ({CAPABILITIES[missing]}), which {giver} {verb}{remedy}",
         )
+
+
+def _gives_by_default(spec: Spec) -> frozenset[str]:
+    if not callable(spec.gives):
+        return spec.gives
+    try:
+        return spec.gives(spec.config())
+    except TypeError:  # a field without default: what the part gives is not known yet
+        return frozenset()

@@ -1,18 +1,19 @@
 """Find plugins, load each on its own, and keep what went wrong so that it can be told.
 
-Why not `pluggy.load_setuptools_entrypoints`: it drops a second distribution that uses the same entry-point name
-without a word, and one import error ends the loading of all. Here every plugin is keyed by distribution and entry
-point, and a failure becomes a `PluginState` that `prodmatch plugins` prints.
+Why not `pluggy.load_setuptools_entrypoints`: it drops a second distribution that uses the same entry-point
+name without a word, and one import error ends the loading of all. Here every plugin is keyed by distribution
+and entry point, and a failure becomes a `PluginState` that `prodmatch plugins` prints.
 
 Environment:
-    PRODMATCH_DISABLE_PLUGINS: comma-separated distributions or entry points that are not loaded; `*` disables all
-        but the built-in parts.
+    PRODMATCH_DISABLE_PLUGINS: comma-separated distributions or entry points that are not loaded; `*`
+        disables all but the built-in parts.
     PRODMATCH_STRICT_PLUGINS: when `1`, the first plugin that fails ends the program.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from collections.abc import Iterable, Iterator
 from importlib import metadata
@@ -20,16 +21,16 @@ from typing import Any
 
 import attrs
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
 
 import prodmatch_core
 from prodmatch_core import hookspecs
-from prodmatch_core.errors import PluginError
+from prodmatch_core.errors import PluginError, did_you_mean
 from prodmatch_core.records import Spec
 
 GROUP = "prodmatch"
 "Entry-point group that plugins register in."
 CORE = "prodmatch-core"
+_NAMES_CORE = re.compile(r"prodmatch[-_.]core(?![-_.]?[A-Za-z0-9])", re.IGNORECASE)
 
 RECORD_HOOKS = {
     "prodmatch_encoders": "encoder",
@@ -47,7 +48,7 @@ RECORD_HOOKS = {
 
 @attrs.define
 class PluginState:
-    """One plugin as found: where it comes from, what it registered, and what is wrong with it, if anything."""
+    """One plugin as found: where it comes from, what it registered, and what is wrong with it."""
 
     entry_point: str
     distribution: str
@@ -78,10 +79,13 @@ def discover() -> Iterator[tuple[metadata.EntryPoint, PluginState]]:
     seen = set()
     found = []
     for distribution in metadata.distributions():
-        for point in distribution.entry_points:
-            name = distribution.metadata["Name"]
+        points = [point for point in distribution.entry_points if point.group == GROUP]
+        if not points:  # reading the metadata of every installed distribution would double the start-up time
+            continue
+        name = distribution.metadata["Name"]
+        for point in points:
             # An editable install may be listed twice; the first on the path wins, as for imports.
-            if point.group == GROUP and (name, point.name) not in seen:
+            if (name, point.name) not in seen:
                 seen.add((name, point.name))
                 found.append((point, PluginState(point.name, name, distribution.version, point.value)))
     yield from sorted(found, key=lambda pair: (pair[1].distribution != CORE, pair[1].key))
@@ -94,20 +98,21 @@ def _disabled(state: PluginState) -> bool:
     return "*" in words or bool(words & {state.distribution, state.entry_point, state.key})
 
 
-def _core_requirement(state: PluginState) -> str:
+def _core_requirement(point: metadata.EntryPoint) -> str:
     """Return the plugin's requirement on the core if this core does not meet it, else an empty text."""
-    try:
-        requirements = metadata.requires(state.distribution) or []
-    except metadata.PackageNotFoundError:
+    distribution = getattr(point, "dist", None)
+    texts = [text for text in (distribution and distribution.requires) or () if _NAMES_CORE.match(text)]
+    if not texts or prodmatch_core.__version__ == prodmatch_core.UNINSTALLED:
         return ""
-    for text in requirements:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for text in texts:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        if requirement.name == CORE and not requirement.specifier.contains(
-            prodmatch_core.__version__, prereleases=True
-        ):
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and not requirement.specifier.contains(prodmatch_core.__version__, prereleases=True):
             return str(requirement)
     return ""
 
@@ -125,16 +130,19 @@ def add_plugin(manager: pluggy.PluginManager, module: Any, state: PluginState) -
         manager.register(module, name=state.key)
     except Exception as error:  # a plugin may fail in any way it likes; that is what isolation is for
         state.fail(f"{state.key}: cannot be registered: {error}", error)
+        if manager.has_plugin(state.key):  # pluggy keeps the hooks it took before it met the one it refused
+            manager.unregister(name=state.key)
         return
     # Any name that starts with our prefix was meant as a hook, marked or not.
     meant = [name for name in vars(module) if name.startswith("prodmatch_") and callable(vars(module)[name])]
     unknown = [name for name in meant if not hasattr(hookspecs, name)]
-    if unknown:
-        from prodmatch_core.errors import did_you_mean
-
+    unmarked = [name for name in meant if not hasattr(vars(module)[name], "prodmatch_impl")]
+    if unknown or unmarked:
         known = [n for n in vars(hookspecs) if n.startswith("prodmatch_")]
         state.fail(
-            f"{state.key}: unknown hook {unknown[0]}{did_you_mean(unknown[0], known)} Rename the function."
+            f"{state.key}: rename {unknown[0]}(): unknown hook{did_you_mean(unknown[0], known)}"
+            if unknown
+            else f"{state.key}: {unmarked[0]}() is not marked as a hook: put @hookimpl above it"
         )
         manager.unregister(module)
         return
@@ -144,9 +152,13 @@ def add_plugin(manager: pluggy.PluginManager, module: Any, state: PluginState) -
                 continue
             try:
                 state.records.extend(_checked(implementation.function(), hook, kind))
+<<<<<<< HEAD
             except (
                 Exception
             ) as error:  # as above: whatever it raises is the plugin's fault and ours to report
+=======
+            except (Exception, SystemExit) as error:  # as above: the plugin's fault and ours to report
+>>>>>>> cli
                 state.fail(f"{state.key}: {hook}() failed: {type(error).__name__}: {error}", error)
                 manager.unregister(module)
                 return
@@ -181,7 +193,7 @@ def load_plugins(
         if _disabled(state):
             state.state, state.problem = "disabled", "disabled by PRODMATCH_DISABLE_PLUGINS"
             continue
-        if requirement := _core_requirement(state):
+        if requirement := _core_requirement(point):
             state.fail(
                 f"{state.key}: made for {requirement}, this is {CORE} {prodmatch_core.__version__}. "
                 f"Upgrade {CORE}, or install an older {state.distribution}."
@@ -189,7 +201,7 @@ def load_plugins(
         else:
             try:
                 module = point.load()
-            except Exception as error:  # as above
+            except (Exception, SystemExit) as error:  # as above
                 state.fail(
                     f"{state.key}: import of {state.module} failed: {type(error).__name__}: {error}. "
                     f"Repair or uninstall {state.distribution}.",

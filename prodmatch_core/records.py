@@ -1,8 +1,8 @@
 """The records that hooks return: one small frozen class per kind of part.
 
-A record is lazy. It names a part, says in one line what it is, and carries the configuration class and a dotted
-`factory` string; nothing heavy is imported until a run needs the part. `needs` and `gives` let `validate` check
-that the parts of a pipeline fit each other before any work starts.
+A record is lazy. It names a part, says in one line what it is, and carries the configuration class and a
+dotted `factory` string; nothing heavy is imported until a run needs the part. `needs` and `gives` let
+`validate` check that the parts of a pipeline fit each other before any work starts.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Spec:
     name: str = attrs.field()
     summary: str
     factory: str = attrs.field(validator=attrs.validators.matches_re(r"[\w.]+:\w+"))
-    config: type = NoConfig
+    config: type = attrs.field(default=NoConfig)
     needs: Capabilities = attrs.field(default=frozenset(), converter=_capabilities, validator=_known)
     gives: Capabilities = attrs.field(default=frozenset(), converter=_capabilities, validator=_known)
     paper: str = ""
@@ -93,6 +93,14 @@ class Spec:
             raise PluginError(
                 f'{self.kind} "{value}": a name is <plugin>.<part>, lower case, like "tcm.margin"'
             )
+<<<<<<< HEAD
+=======
+
+    @config.validator
+    def _check_config(self, attribute: attrs.Attribute, value: Any) -> None:
+        if not isinstance(value, type) or not attrs.has(value):
+            raise PluginError(f"{self.kind} {self.name}: config must be an attrs class, got {value!r}")
+>>>>>>> cli
 
     def needs_of(self, config: Any) -> frozenset[str]:
         """Return what the part needs when configured by `config`."""
@@ -106,14 +114,14 @@ class Spec:
         """Import and return the factory.
 
         Raises:
-            PluginError: the module cannot be imported or has no such attribute.
+            PluginError: the module fails to import, in whatever way, or has no such attribute.
         """
         module, _, attribute = self.factory.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # a missing shared library raises OSError, a broken module anything
             raise PluginError(
-                f"{self.kind} {self.name}: cannot load {self.factory}: {error}. "
+                f"{self.kind} {self.name}: cannot load {self.factory}: {type(error).__name__}: {error}. "
                 "Reinstall the distribution that provides it; `prodmatch plugins` names it."
             ) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pluggy
 
-from prodmatch_core.errors import ConfigError, did_you_mean
+from prodmatch_core.errors import ConfigError, did_you_mean, with_article
 from prodmatch_core.plugins import PluginState, load_plugins
 from prodmatch_core.records import PART_KINDS, Spec
 
@@ -47,7 +47,9 @@ class Registry:
                 raise ConfigError(f'{kind} "{name}" is not available: {plugin.problem}')
         elsewhere = [other for other in PART_KINDS if (other, name) in self._owners]
         if elsewhere:
-            raise ConfigError(f'"{name}" is a {elsewhere[0]}, a {kind} is expected here')
+            raise ConfigError(
+                f'"{name}" is {with_article(elsewhere[0])}; {with_article(kind)} is expected here'
+            )
         raise ConfigError(f'unknown {kind} "{name}"{did_you_mean(name, self.names(kind))}')
 
     def names(self, kind: str) -> list[str]:

@@ -7,17 +7,18 @@ the registry.
 
 from __future__ import annotations
 
+import contextlib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 import cattrs
 from cattrs.errors import ClassValidationError, IterableValidationError
 
-from prodmatch_core.errors import ConfigError, Problem, did_you_mean
-from prodmatch_core.fields import Expected, show
+from prodmatch_core.errors import ConfigError, PluginError, Problem, did_you_mean, with_article
+from prodmatch_core.fields import expectation, show
 from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry
 
@@ -39,6 +40,8 @@ class Structurer:
             self.converter.register_structure_hook(primitive, _primitive)
         self.converter.register_structure_hook_func(attrs.has, self._attrs_class)
         self.converter.register_structure_hook_func(_is_sequence, self._sequence)
+        self.converter.register_structure_hook_func(_is_mapping, self._mapping)
+        self.converter.register_structure_hook_func(_is_literal, _literal)
         self.converter.register_structure_hook_func(_is_optional, self._optional)
 
     def structure(self, value: Any, cls: type, source: str = "") -> Any:
@@ -47,28 +50,47 @@ class Structurer:
         Raises:
             ConfigError: with every problem found and the path of each.
         """
-        try:
+        with _as_config_error(source):
             return self.converter.structure(value, cls)
-        except (ClassValidationError, IterableValidationError, Mismatch) as error:
-            raise ConfigError(problems(error), source) from None
 
-    def part(self, value: Any, kind: str, optional: bool = False) -> Part:
-        """Return the part that the table `value` names by `use`, with its own fields checked."""
+    def top_part(self, value: Any, kind: str, source: str = "") -> Part:
+        """Return the part that the table `value` names by `use`, as `structure` does.
+
+        Raises:
+            ConfigError: as `structure`.
+        """
+        with _as_config_error(source):
+            return self.part(value, kind)
+
+    def part(self, value: Any, kind: str, siblings: Iterable[str] = ()) -> Part:
+        """Return the part that the table `value` names by `use`, with its own fields checked.
+
+        `siblings` are keys that belong to the section around the part; an unknown key may be meant for one.
+        """
         if not isinstance(value, Mapping):
             raise Mismatch(f'expected a table with use = "...", got {show(value)}')
         if "use" not in value:
-            raise Mismatch(f'missing "use": the name of a {kind}; `prodmatch plugins` lists them')
+            raise Mismatch(f'missing "use": the name of {with_article(kind)}; `prodmatch plugins` lists them')
+        if not isinstance(value["use"], str):
+            wrong = Mismatch(f"expected the name of {with_article(kind)}, got {show(value['use'])}")
+            raise ClassValidationError(kind, [_at("use", wrong)], Part)
         try:
             spec = self.registry.get(kind, value["use"])
         except ConfigError as error:
             raise ClassValidationError(kind, [_at("use", Mismatch(str(error)))], Part) from None
         fields = {key: item for key, item in value.items() if key != "use"}
-        return Part(spec, self.converter.structure(fields, spec.config))
+        return Part(spec, self._attrs_class(fields, spec.config, siblings))
 
-    def _attrs_class(self, value: Any, cls: type) -> Any:
+    def _attrs_class(self, value: Any, cls: type, siblings: Iterable[str] = ()) -> Any:
         if not isinstance(value, Mapping):
             raise Mismatch(f"expected a table, got {show(value)}")
-        fields = attrs.fields_dict(attrs.resolve_types(cls))
+        try:
+            fields = attrs.fields_dict(attrs.resolve_types(cls))
+        except NameError as error:
+            raise PluginError(
+                f"{cls.__module__}.{cls.__qualname__}: the type of a field cannot be resolved: {error}. "
+                "Import the type at run time, not under TYPE_CHECKING."
+            ) from None
         sections = [field for field in fields.values() if field.metadata.get("rest")]
         errors: list[Exception] = []
         unknown = [key for key in value if key not in fields]
@@ -77,12 +99,13 @@ class Structurer:
             part = sections[0]
             rest = {key: value[key] for key in unknown}
             try:
-                values[part.name] = self.part(rest, part.metadata["kind"])
+                values[part.name] = self.part(rest, part.metadata["kind"], fields.keys() - {part.name})
             except (ClassValidationError, IterableValidationError, Mismatch) as error:
                 errors.append(error)
             fields = {name: field for name, field in fields.items() if name != part.name}
         else:
-            errors += [_at(key, Mismatch(f"unknown key{did_you_mean(key, fields)}")) for key in unknown]
+            known = {*fields, *siblings}
+            errors += [_at(key, Mismatch(f"unknown key{did_you_mean(key, known)}")) for key in unknown]
         for name, field in fields.items():
             if name not in value:
                 if field.default is attrs.NOTHING:
@@ -104,16 +127,28 @@ class Structurer:
         if kind:
             return self.part(value, kind)
         try:
+<<<<<<< HEAD
             result = self.converter.structure(value, field.type or object)
+=======
+            result = self.converter.structure(value, field.type or Any)
+>>>>>>> cli
         except Mismatch:
-            if isinstance(field.validator, Expected):  # its words are more exact than the type's
-                raise Mismatch(f"expected {field.validator.text}, got {show(value)}") from None
+            if text := expectation(field.validator):  # its words are more exact than the type's
+                raise Mismatch(f"expected {text}, got {show(value)}") from None
             raise
+        except (ClassValidationError, IterableValidationError):
+            raise
+        except (ValueError, TypeError, cattrs.errors.StructureHandlerNotFoundError) as error:
+            raise Mismatch(
+                f"cannot read {show(value)}: {error}"
+            ) from None  # a type only cattrs knows, e.g. Path
         if field.validator is not None:
             try:
                 field.validator(None, field, result)
             except (ValueError, TypeError) as error:
-                raise Mismatch(str(error.args[0])) from None
+                raise Mismatch(str(error.args[0] if error.args else error)) from None
+            except AttributeError:
+                return result  # it reads other fields of the instance: left to `cls(**values)`
         return result
 
     def _sequence(self, value: Any, cls: Any) -> Any:
@@ -132,19 +167,42 @@ class Structurer:
             raise IterableValidationError("list", errors, list)
         return tuple(items)
 
+    def _mapping(self, value: Any, cls: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise Mismatch(f"expected a table, got {show(value)}")
+        item = typing.get_args(cls)[1]
+        items, errors = {}, []
+        for key, element in value.items():
+            try:
+                items[key] = self.converter.structure(element, item)
+            except (ClassValidationError, IterableValidationError, Mismatch) as error:
+                errors.append(_at(key, error))
+        if errors:
+            raise IterableValidationError("table", errors, dict)
+        return items
+
     def _optional(self, value: Any, cls: Any) -> Any:
         choices = [choice for choice in typing.get_args(cls) if choice is not type(None)]
         if value is None:
             return None
-        reasons = []
+        if len(choices) == 1:
+            return self.converter.structure(value, choices[0])
         for choice in choices:
             try:
                 return self.converter.structure(value, choice)
-            except (ClassValidationError, IterableValidationError, Mismatch) as error:
-                if len(choices) == 1:
-                    raise
-                reasons.append(error)
-        raise reasons[0]
+            except (ClassValidationError, IterableValidationError, Mismatch):
+                continue
+        raise Mismatch(
+            f"expected {' or '.join(WORDS.get(c, 'a list or table') for c in choices)}, got {show(value)}"
+        )
+
+
+@contextlib.contextmanager
+def _as_config_error(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (ClassValidationError, IterableValidationError, Mismatch) as error:
+        raise ConfigError(problems(error), source) from None
 
 
 def unstructure(value: Any) -> Any:
@@ -187,10 +245,14 @@ def _at(step: str | int, error: Exception) -> Exception:
 
 
 def _expected(field: attrs.Attribute) -> str:
-    if isinstance(field.validator, Expected):
-        return field.validator.text
+    if text := expectation(field.validator):
+        return text
     if field.metadata.get("kind"):
-        return f"a {field.metadata['kind']}"
+        return with_article(field.metadata["kind"])
+    if _is_sequence(field.type):
+        return "a list of tables" if attrs.has(typing.get_args(field.type)[0]) else "a list"
+    if _is_mapping(field.type) or (isinstance(field.type, type) and attrs.has(field.type)):
+        return "a table"
     return WORDS.get(field.type, "a value") if isinstance(field.type, type) else "a value"
 
 
@@ -204,6 +266,21 @@ def _primitive(value: Any, cls: type) -> Any:
 
 def _is_sequence(cls: Any) -> bool:
     return typing.get_origin(cls) in (list, tuple)
+
+
+def _is_mapping(cls: Any) -> bool:
+    return typing.get_origin(cls) in (dict, Mapping)
+
+
+def _is_literal(cls: Any) -> bool:
+    return typing.get_origin(cls) is typing.Literal
+
+
+def _literal(value: Any, cls: Any) -> Any:
+    choices = typing.get_args(cls)
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        raise Mismatch(f"expected one of {', '.join(map(show, choices))}, got {show(value)}")
+    return value
 
 
 def _is_optional(cls: Any) -> bool:

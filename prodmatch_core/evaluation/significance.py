@@ -6,13 +6,16 @@ All randomness comes from the given seed: the same seed draws the same queries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import attrs
 import numpy as np
 
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @attrs.frozen
@@ -54,13 +57,13 @@ def bootstrap_weights(groups: np.ndarray, replicates: int, seed: int) -> Iterato
 
 
 def intervals(
-    statistics: Mapping[str, Statistic],
+    statistics: Mapping[Key, Statistic],
     evaluated: Evaluated,
     *,
     seed: int,
     replicates: int = 1000,
     level: float = 0.95,
-) -> dict[str, Interval]:
+) -> dict[Key, Interval]:
     """Return value and percentile interval of every statistic, all from the same resamples of queries.
 
     The bounds are NaN with fewer than two queries, or where half of the replicates or more have no value.
