@@ -127,13 +127,7 @@ class Member:
 
     encoder: Part = part("encoder")
     "Turns queries and products into vectors, or fits itself."
-<<<<<<< HEAD
-    name: str = attrs.field(
-        default="", validator=attrs.validators.or_(_identifier, attrs.validators.in_([""]))
-    )
-=======
     name: str = attrs.field(default="", validator=_identifier_or_none)
->>>>>>> cli
     "Name in tables and folders; empty: the encoder's part name."
     loss: tuple[LossEntry, ...] = ()
     "Terms of the loss; empty: the task's default. A part that fits itself takes none."
@@ -283,14 +277,7 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw.strip()
-<<<<<<< HEAD
-    steps: list[str | int] = [
-        int(step) if step.isdigit() else step
-        for step in re.sub(r"\[(\d+)\]", r".\1", path.strip()).split(".")
-    ]
-=======
     steps = re.sub(r"\[(\d+)\]", r".\1", path.strip()).split(".")
->>>>>>> cli
     node: Any = tree
     for position, step in enumerate(steps):
         last = position == len(steps) - 1

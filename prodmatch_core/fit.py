@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-<<<<<<< HEAD
 from prodmatch_core.errors import ConfigError, Problem, did_you_mean
-from prodmatch_core.records import CAPABILITIES, Part
-=======
-from prodmatch_core.errors import Problem, did_you_mean
 from prodmatch_core.records import CAPABILITIES, Part, Spec
->>>>>>> cli
 from prodmatch_core.registry import Registry
 
 if TYPE_CHECKING:

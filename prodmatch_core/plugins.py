@@ -152,13 +152,7 @@ def add_plugin(manager: pluggy.PluginManager, module: Any, state: PluginState) -
                 continue
             try:
                 state.records.extend(_checked(implementation.function(), hook, kind))
-<<<<<<< HEAD
-            except (
-                Exception
-            ) as error:  # as above: whatever it raises is the plugin's fault and ours to report
-=======
             except (Exception, SystemExit) as error:  # as above: the plugin's fault and ours to report
->>>>>>> cli
                 state.fail(f"{state.key}: {hook}() failed: {type(error).__name__}: {error}", error)
                 manager.unregister(module)
                 return

@@ -93,14 +93,11 @@ class Spec:
             raise PluginError(
                 f'{self.kind} "{value}": a name is <plugin>.<part>, lower case, like "tcm.margin"'
             )
-<<<<<<< HEAD
-=======
 
     @config.validator
     def _check_config(self, attribute: attrs.Attribute, value: Any) -> None:
         if not isinstance(value, type) or not attrs.has(value):
             raise PluginError(f"{self.kind} {self.name}: config must be an attrs class, got {value!r}")
->>>>>>> cli
 
     def needs_of(self, config: Any) -> frozenset[str]:
         """Return what the part needs when configured by `config`."""

@@ -127,11 +127,7 @@ class Structurer:
         if kind:
             return self.part(value, kind)
         try:
-<<<<<<< HEAD
-            result = self.converter.structure(value, field.type or object)
-=======
             result = self.converter.structure(value, field.type or Any)
->>>>>>> cli
         except Mismatch:
             if text := expectation(field.validator):  # its words are more exact than the type's
                 raise Mismatch(f"expected {text}, got {show(value)}") from None

@@ -94,7 +94,8 @@ def overlap_features(
     frequency = _document_frequency(right.words, left.words)
     idf = np.log((1 + len(titles)) / (1 + frequency)) + 1
     parts = [
-        _pair_features(left, right, idf, q[i : i + _CHUNK], p[i : i + _CHUNK]) for i in range(0, len(q), _CHUNK)
+        _pair_features(left, right, idf, q[i : i + _CHUNK], p[i : i + _CHUNK])
+        for i in range(0, len(q), _CHUNK)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, len(FEATURE_NAMES)), dtype=np.float32)
 
@@ -139,7 +140,9 @@ def _read(texts: Sequence[str]) -> _Side:
     codes = np.frombuffer("".join(folded).encode("utf-32-le"), dtype=np.uint32)
     text = np.repeat(np.arange(len(folded)), lengths)
     kind = _classes(codes)
-    prefix = np.concatenate([[np.uint64(0)], np.cumsum((codes.astype(np.uint64) + 7) * _powers(_BASE, len(codes)))])
+    prefix = np.concatenate(
+        [[np.uint64(0)], np.cumsum((codes.astype(np.uint64) + 7) * _powers(_BASE, len(codes)))]
+    )
     undo = _powers(_INVERSE, len(codes) + 1)
 
     def hashed(start: Ints, end: Ints) -> Hashes:
@@ -176,7 +179,9 @@ def _classes(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int8]:
     kind[(codes >= 0x61) & (codes <= 0x7A)] = _LETTER
     kind[(codes >= 0xC0) & (codes < 0x2000) & (codes != 0xD7) & (codes != 0xF7)] = _LETTER
     kind[(codes >= 0x30) & (codes <= 0x39)] = _DIGIT
-    dense = ((codes >= 0x3041) & (codes <= 0x30FF)) | ((codes >= 0x3400) & (codes <= 0x9FFF)) | (codes == 0x3005)
+    dense = (
+        ((codes >= 0x3041) & (codes <= 0x30FF)) | ((codes >= 0x3400) & (codes <= 0x9FFF)) | (codes == 0x3005)
+    )
     kind[dense & (codes != 0x30FB)] = _DENSE
     kind[(codes >= 0xAC00) & (codes <= 0xD7A3)] = _DENSE
     point = np.flatnonzero((codes == 0x2E) | (codes == 0x2C))

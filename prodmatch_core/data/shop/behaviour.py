@@ -47,7 +47,12 @@ def attraction(catalogue: Catalogue, median_price: Floats, candidates: Candidate
 
 
 def simulate_sessions(
-    catalogue: Catalogue, queries: Queries, candidates: Candidates, attracts: Floats, config: ShopConfig, part: int
+    catalogue: Catalogue,
+    queries: Queries,
+    candidates: Candidates,
+    attracts: Floats,
+    config: ShopConfig,
+    part: int,
 ) -> Behaviour:
     """Simulate the sessions of one part's queries: one session a judgement over the whole shop.
 
@@ -66,13 +71,15 @@ def simulate_sessions(
     rows[np.searchsorted(numbers, candidates.query[warm]), place] = warm
     score = np.full(rows.shape, -np.inf)
     popular = np.log(catalogue.popularity[candidates.product[warm]])
-    score[rows >= 0] = (_RANKED[candidates.label[warm]] + 0.4 * popular + rng.normal(0, 0.7, len(warm)))
+    score[rows >= 0] = _RANKED[candidates.label[warm]] + 0.4 * popular + rng.normal(0, 0.7, len(warm))
     sessions = np.repeat(np.arange(len(numbers)), rng.poisson(queries.frequency[numbers] * config.size))
     for start in range(0, len(sessions), _CHUNK):
         here = sessions[start : start + _CHUNK]
         noisy = score[here] + 0.5 * rng.standard_normal((len(here), rows.shape[1]))
         top = np.argpartition(-noisy, PAGE - 1, axis=1)[:, :PAGE]
-        top = np.take_along_axis(top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1, kind="stable"), 1)
+        top = np.take_along_axis(
+            top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1, kind="stable"), 1
+        )
         shown = np.take_along_axis(rows[here], top, axis=1)
         there = shown >= 0
         label = candidates.label[shown]

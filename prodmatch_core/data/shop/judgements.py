@@ -9,7 +9,15 @@ import numpy.typing as npt
 from prodmatch_core.data.shop.catalogue import NONE, Catalogue, sold_in
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.draws import Floats, Ints, generator
-from prodmatch_core.data.shop.labels import CAUSES, COMPLEMENT, EXACT, IRRELEVANT, SUBSTITUTE, Wants, label_pairs
+from prodmatch_core.data.shop.labels import (
+    CAUSES,
+    COMPLEMENT,
+    EXACT,
+    IRRELEVANT,
+    SUBSTITUTE,
+    Wants,
+    label_pairs,
+)
 from prodmatch_core.data.shop.queries import Queries
 from prodmatch_core.data.shop.worldbook import ATTRIBUTES, World
 
@@ -25,7 +33,9 @@ MISTAKES = np.array(
 )
 "Row: true label; columns: what a mistaken rater records instead."
 RATERS = 5
-_CLOSE = frozenset({"sibling_model", "older_model", "wrong_color", "wrong_count", "missing_feature", "goes_together"})
+_CLOSE = frozenset(
+    {"sibling_model", "older_model", "wrong_color", "wrong_count", "missing_feature", "goes_together"}
+)
 _MOST = 48
 "Most judgements a query may have."
 
@@ -62,7 +72,9 @@ class Postings:
         """Draw `count` products for each key, spread over its list: (n, count), -1 where the key has none."""
         start, length = self.ranges(keys)
         offsets = (np.arange(count) + rng.random((len(keys), count))) / count
-        place = start[:, None] + ((offsets + rng.random((len(keys), 1))) % 1.0 * length[:, None]).astype(np.int64)
+        place = start[:, None] + ((offsets + rng.random((len(keys), 1))) % 1.0 * length[:, None]).astype(
+            np.int64
+        )
         place = np.minimum(place, len(self.products) - 1)
         return np.where(length[:, None] > 0, self.products[place], NONE)
 
@@ -169,7 +181,13 @@ def _neighbours(relation: np.ndarray) -> Ints:
 
 
 def find_candidates(
-    world: World, catalogue: Catalogue, shelves: Shelves, queries: Queries, numbers: Ints, config: ShopConfig, part: int
+    world: World,
+    catalogue: Catalogue,
+    shelves: Shelves,
+    queries: Queries,
+    numbers: Ints,
+    config: ShopConfig,
+    part: int,
 ) -> Candidates:
     """Search candidates for some queries of one locale and label them by the rule."""
     rng = generator(config.seed, "candidates", part)

@@ -160,7 +160,9 @@ def _broken(world, catalogue, wants, products, known):  # type: ignore[no-untype
         differs = (wants.values[:, a] >= 0) & (catalogue.values[products, a] != wants.values[:, a])
         yield f"wrong_{name}", known(name, differs)
     bit = feature_bits(world)[catalogue.type[products].astype(np.int64), wants.feature]
-    has = (bit >= 0) & ((catalogue.features[products] >> np.maximum(bit, 0).astype(np.uint8)) & 1).astype(bool)
+    has = (bit >= 0) & ((catalogue.features[products] >> np.maximum(bit, 0).astype(np.uint8)) & 1).astype(
+        bool
+    )
     yield "missing_feature", known("feature", (wants.feature >= 0) & ~has)
 
 

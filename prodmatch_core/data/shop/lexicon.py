@@ -52,7 +52,10 @@ class Lexicon:
         flat = []
         for department in world.departments:
             phrases = [w for use in department.uses for w in use[self.locale]]
-            flat += [(_title(phrases[i % len(phrases)]) if self._titles else phrases[i % len(phrases)]) for i in range(4)]
+            flat += [
+                (_title(phrases[i % len(phrases)]) if self._titles else phrases[i % len(phrases)])
+                for i in range(4)
+            ]
         return pl.Series(flat)
 
     def values_typed(self, values: npt.NDArray[np.int64], rng: np.random.Generator) -> pl.Series:
@@ -89,7 +92,9 @@ def pick(words: pl.Series, places: npt.NDArray[np.integer]) -> pl.Series:
     return words.gather(index.set(index < 0, None))
 
 
-def spelled(table: tuple[pl.Series, pl.Series], terms: npt.NDArray[np.integer], variant: npt.NDArray[np.int64]) -> pl.Series:
+def spelled(
+    table: tuple[pl.Series, pl.Series], terms: npt.NDArray[np.integer], variant: npt.NDArray[np.int64]
+) -> pl.Series:
     """Return terms as sellers write them, in the given variant (0..3), null for -1."""
     return _look_up(table[1], terms, variant)
 
@@ -107,8 +112,30 @@ def _column(words: list[tuple[str, ...]]) -> pl.Series:
 
 
 def _title(text: str) -> str:
-    small = {"for", "and", "the", "of", "in", "to", "with", "on", "de", "para", "con", "sin", "y", "en", "a", "la", "el"}
+    small = {
+        "for",
+        "and",
+        "the",
+        "of",
+        "in",
+        "to",
+        "with",
+        "on",
+        "de",
+        "para",
+        "con",
+        "sin",
+        "y",
+        "en",
+        "a",
+        "la",
+        "el",
+    }
     if any(c.isdigit() for c in text):  # units keep their case
-        return text[:1].upper() + text[1:] if text.startswith(("pack", "set", "size", "talla", "stage")) else text
+        return (
+            text[:1].upper() + text[1:]
+            if text.startswith(("pack", "set", "size", "talla", "stage"))
+            else text
+        )
     words = text.split(" ")
     return " ".join(w if i and w in small else w[:1].upper() + w[1:] for i, w in enumerate(words))

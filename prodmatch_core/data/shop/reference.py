@@ -62,7 +62,12 @@ def _lexical(
     titles, p = np.unique(pairs["title"].to_numpy(), return_inverse=True)
     features = overlap_features(queries.tolist(), titles.tolist(), q, p)
     model = HistGradientBoostingClassifier(
-        max_iter=80, learning_rate=0.12, max_leaf_nodes=31, max_bins=64, early_stopping=False, random_state=seed
+        max_iter=80,
+        learning_rate=0.12,
+        max_leaf_nodes=31,
+        max_bins=64,
+        early_stopping=False,
+        random_state=seed,
     )
     answer: npt.NDArray[np.int64] = model.fit(features[train], label[train]).predict(features[test])
     return answer

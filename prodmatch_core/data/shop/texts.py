@@ -104,14 +104,20 @@ def _words(world: World, catalogue: Catalogue, lexicon: Lexicon, products: Ints,
     columns["color_field"] = columns["color_bullet"]
     brand = catalogue.brand[products]
     columns["brand"] = spelled(lexicon.brands, brand, variant("brand"))
-    columns["brand_field"] = spelled(lexicon.brands, np.where(chance("brand-field") < 0.93, brand, NONE), 0 * t)
+    columns["brand_field"] = spelled(
+        lexicon.brands, np.where(chance("brand-field") < 0.93, brand, NONE), 0 * t
+    )
     columns["model"] = lexicon.model_names(catalogue.model[products])
     columns["kind"] = spelled(lexicon.types, t, variant("kind"))
     columns["kind_story"] = spelled(lexicon.types, t, variant("kind-story"))
     columns["uses"] = pick(lexicon.uses, world.department_of[t] * 4 + variant("uses"))
     again = draws.uniform(seed, "text-again", place) < 0.4
     columns["kind_again"] = spelled(lexicon.types, np.where(again, t, NONE), (variant("kind") + 1) % 4)
-    shares = (("marketing", lexicon.marketing, 0.5), ("tail", lexicon.tail, 0.75), ("tail_2", lexicon.tail, 0.4))
+    shares = (
+        ("marketing", lexicon.marketing, 0.5),
+        ("tail", lexicon.tail, 0.75),
+        ("tail_2", lexicon.tail, 0.4),
+    )
     for name, words, share in shares:
         number = draws.choice(seed, "text-tail-word", place, len(words))
         if name == "tail_2":
@@ -121,7 +127,9 @@ def _words(world: World, catalogue: Catalogue, lexicon: Lexicon, products: Ints,
     columns |= _feature_words(world, catalogue, lexicon, products, chance, variant)
     columns |= _fit_words(catalogue, lexicon, products, chance)
     others = np.array([[*k.values[0], NONE, NONE][:2] for k in world.types])[t]
-    columns["other_color"] = spelled(lexicon.values, np.where(chance("others") < 0.5, others[:, 1], NONE), variant("others-1"))
+    columns["other_color"] = spelled(
+        lexicon.values, np.where(chance("others") < 0.5, others[:, 1], NONE), variant("others-1")
+    )
     told = (chance("others-title") < 0.2) & (others[:, 0] != catalogue.values[products, 0])
     columns["also"] = spelled(lexicon.values, np.where(told, others[:, 0], NONE), variant("others-2"))
     columns["template"] = pl.Series(variant("template"))
@@ -142,7 +150,9 @@ def _feature_words(world, catalogue, lexicon, products, chance, variant):  # typ
         feature = slots[:, i]
         bit = np.maximum(bits[t, feature], 0).astype(np.uint8)
         has = (feature >= 0) & (flags >> bit & 1 == 1)
-        columns[f"feature_{i}"] = spelled(lexicon.features, np.where(has & shown, feature, NONE), variant(f"feature-{i}"))
+        columns[f"feature_{i}"] = spelled(
+            lexicon.features, np.where(has & shown, feature, NONE), variant(f"feature-{i}")
+        )
         told = np.where(has & shown & (chance(f"feature-title-{i}") < 0.5), feature, NONE)
         columns[f"feature_title_{i}"] = spelled(lexicon.features, told, variant(f"feature-{i}"))
         lacking = np.where((feature >= 0) & ~has & (chance(f"lack-{i}") < 0.5), feature, lacking)
@@ -168,7 +178,9 @@ def _fit_words(catalogue, lexicon, products, chance):  # type: ignore[no-untyped
             pl.col("brand"),
             pl.lit(" "),
             pl.col("first"),
-            pl.when(pl.col("second").is_null()).then(pl.lit("")).otherwise(pl.concat_str(pl.lit(" / "), "second")),
+            pl.when(pl.col("second").is_null())
+            .then(pl.lit(""))
+            .otherwise(pl.concat_str(pl.lit(" / "), "second")),
         )
     )
     return {"fitted": frame["fitted"], "not_for": lexicon.model_names(other)}
@@ -195,30 +207,262 @@ def _title(locale: int) -> pl.Expr:
     tail, uses, denied = pl.col("tail"), pl.col("uses_title"), pl.col("denied_title")
     f = [pl.col(n) for n in features]
     if locale == 0:
-        heads = [(brand, model, marketing, material, kind), (brand, model, size, kind), (marketing, kind), (brand, color, kind, model)]
+        heads = [
+            (brand, model, marketing, material, kind),
+            (brand, model, size, kind),
+            (marketing, kind),
+            (brand, color, kind, model),
+        ]
         rests = [
-            (fit, warn, f[0], form, size, f[1], f[2], color, uses, count, f[3], denied, again, also, tail, more),
-            (form, fit, warn, color, f[2], material, f[0], f[1], count, denied, uses, f[3], again, also, tail, more),
-            (brand, model, f[1], size, fit, warn, f[0], material, uses, form, f[2], f[3], color, denied, count, again, also, tail, more),
-            (size, count, form, f[0], fit, warn, uses, f[2], f[1], material, f[3], denied, marketing, again, also, tail, more),
+            (
+                fit,
+                warn,
+                f[0],
+                form,
+                size,
+                f[1],
+                f[2],
+                color,
+                uses,
+                count,
+                f[3],
+                denied,
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                form,
+                fit,
+                warn,
+                color,
+                f[2],
+                material,
+                f[0],
+                f[1],
+                count,
+                denied,
+                uses,
+                f[3],
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                brand,
+                model,
+                f[1],
+                size,
+                fit,
+                warn,
+                f[0],
+                material,
+                uses,
+                form,
+                f[2],
+                f[3],
+                color,
+                denied,
+                count,
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                size,
+                count,
+                form,
+                f[0],
+                fit,
+                warn,
+                uses,
+                f[2],
+                f[1],
+                material,
+                f[3],
+                denied,
+                marketing,
+                again,
+                also,
+                tail,
+                more,
+            ),
         ]
         inner, outer = " ", ", "
     elif locale == 1:
-        heads = [(brand, model, kind, marketing), (kind, brand, model), (kind, material, brand, model), (brand, kind, model, color)]
+        heads = [
+            (brand, model, kind, marketing),
+            (kind, brand, model),
+            (kind, material, brand, model),
+            (brand, kind, model, color),
+        ]
         rests = [
-            (fit, warn, form, size, f[0], color, f[1], material, uses, f[2], count, f[3], denied, again, also, tail, more),
-            (size, form, color, fit, warn, material, f[1], f[0], f[2], uses, f[3], count, denied, marketing, again, also, tail, more),
-            (fit, warn, f[0], size, f[2], form, f[1], count, color, uses, f[3], denied, again, also, tail, more),
-            (f[1], form, fit, warn, f[0], size, count, f[2], material, uses, f[3], denied, marketing, again, also, tail, more),
+            (
+                fit,
+                warn,
+                form,
+                size,
+                f[0],
+                color,
+                f[1],
+                material,
+                uses,
+                f[2],
+                count,
+                f[3],
+                denied,
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                size,
+                form,
+                color,
+                fit,
+                warn,
+                material,
+                f[1],
+                f[0],
+                f[2],
+                uses,
+                f[3],
+                count,
+                denied,
+                marketing,
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                fit,
+                warn,
+                f[0],
+                size,
+                f[2],
+                form,
+                f[1],
+                count,
+                color,
+                uses,
+                f[3],
+                denied,
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                f[1],
+                form,
+                fit,
+                warn,
+                f[0],
+                size,
+                count,
+                f[2],
+                material,
+                uses,
+                f[3],
+                denied,
+                marketing,
+                again,
+                also,
+                tail,
+                more,
+            ),
         ]
         inner, outer = " ", ", "
     else:
-        heads = [(brand, kind, model), (marketing, brand, model, kind), (kind, brand, model), (brand, model, kind, marketing)]
+        heads = [
+            (brand, kind, model),
+            (marketing, brand, model, kind),
+            (kind, brand, model),
+            (brand, model, kind, marketing),
+        ]
         rests = [
-            (fit, warn, size, form, f[0], f[1], material, uses, f[2], color, count, f[3], denied, again, also, tail, more),
-            (form, f[0], size, fit, warn, color, f[2], f[1], material, uses, f[3], count, denied, again, also, tail, more),
-            (f[1], material, size, color, fit, warn, f[0], form, uses, f[2], f[3], denied, count, marketing, again, also, tail, more),
-            (color, fit, warn, f[0], size, f[2], f[1], form, material, uses, f[3], denied, count, again, also, tail, more),
+            (
+                fit,
+                warn,
+                size,
+                form,
+                f[0],
+                f[1],
+                material,
+                uses,
+                f[2],
+                color,
+                count,
+                f[3],
+                denied,
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                form,
+                f[0],
+                size,
+                fit,
+                warn,
+                color,
+                f[2],
+                f[1],
+                material,
+                uses,
+                f[3],
+                count,
+                denied,
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                f[1],
+                material,
+                size,
+                color,
+                fit,
+                warn,
+                f[0],
+                form,
+                uses,
+                f[2],
+                f[3],
+                denied,
+                count,
+                marketing,
+                again,
+                also,
+                tail,
+                more,
+            ),
+            (
+                color,
+                fit,
+                warn,
+                f[0],
+                size,
+                f[2],
+                f[1],
+                form,
+                material,
+                uses,
+                f[3],
+                denied,
+                count,
+                again,
+                also,
+                tail,
+                more,
+            ),
         ]
         inner, outer = " ", " "
     options = [
@@ -233,11 +477,18 @@ def _title(locale: int) -> pl.Expr:
 
 
 def _bullets(locale: int) -> pl.Expr:
-    lines = [pl.format(f"{label}{'：' if locale == 2 else ': '}{{}}", pl.col(f"{name}_bullet")) for name, label in _LABELS[locale].items()]
+    lines = [
+        pl.format(f"{label}{'：' if locale == 2 else ': '}{{}}", pl.col(f"{name}_bullet"))
+        for name, label in _LABELS[locale].items()
+    ]
     feature, note, fitted, colors = _BULLET[locale]
     features = [_fmt(feature, f"feature_{i}") for i in range(4)]
     extra = [_fmt(fitted, "fitted"), _fmt(note, "denied"), _fmt(colors, "other_color")]
-    orders = [[*lines, *features, *extra], [*features, extra[0], *lines, *extra[1:]], [extra[0], lines[2], *features, *extra[1:], *lines[:2], *lines[3:]]]
+    orders = [
+        [*lines, *features, *extra],
+        [*features, extra[0], *lines, *extra[1:]],
+        [extra[0], lines[2], *features, *extra[1:], *lines[:2], *lines[3:]],
+    ]
     options = [pl.concat_str(*order, separator="\n", ignore_nulls=True) for order in orders]
     return _branches("story", options)
 
@@ -253,7 +504,15 @@ def _description(locale: int) -> pl.Expr:
 
     story = _branches("story", [sentence(template) for template in _STORY[locale]])
     facts = pl.concat_str(
-        "model", "form_bullet", "size_bullet", "material_bullet", "feature_0", "feature_1", "color_bullet", "fitted",
-        separator="、" if locale == 2 else ", ", ignore_nulls=True,
+        "model",
+        "form_bullet",
+        "size_bullet",
+        "material_bullet",
+        "feature_0",
+        "feature_1",
+        "color_bullet",
+        "fitted",
+        separator="、" if locale == 2 else ", ",
+        ignore_nulls=True,
     )
     return pl.concat_str(story, facts, separator=" ", ignore_nulls=True).str.strip_chars(" ")
