@@ -13,10 +13,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from prodmatch_core.progress import Plain
 
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.reading import ReadContext
-from prodmatch_core.progress import Plain
 from prodmatch_core.rundir import Run
 from prodmatch_core.runner import run_pipeline
 
@@ -66,9 +66,9 @@ def page(found: dict[str, list[Run]]) -> str:
     lines = [
         "# Evidence: the match task",
         "",
-        "What the plain built-in parts achieve, beside the majority class and a logistic regression on word overlap. Every",
-        "figure is the mean over three seeds of the value on the test split; on real data each seed also splits the queries",
-        "anew. In brackets: the widest of the three 95% intervals, from 1,000 bootstrap resamples of the test queries.",
+        "What the plain built-in parts achieve, beside the majority class and a logistic regression on word overlap.",
+        "Every figure is the mean over three seeds of the value on the test split; on real data each seed also splits the",
+        "queries anew. In brackets: the widest of the three 95% intervals, from 1,000 bootstrap resamples of the test queries.",
         "",
         "    PRODMATCH_DATA=DIR python benchmarks/evidence_match.py",
         "",
@@ -85,14 +85,16 @@ def table(name: str, runs: list[Run]) -> list[str]:
     lines = [
         f"## {TITLES[name]}",
         "",
-        f"`pipelines/{name}.toml`: {counts['train']:,} training, {counts['valid']:,} validation and {counts['test']:,} test "
-        f"pairs ({counts['test_queries']:,} test queries) at the first seed.",
+        f"`pipelines/{name}.toml`: {counts['train']:,} training, {counts['valid']:,} validation and "
+        f"{counts['test']:,} test pairs ({counts['test_queries']:,} test queries) at the first seed.",
         "",
         f"| | {' | '.join(measure.replace('_', ' ') for measure in measures)} |",
         f"|---|{'---|' * len(measures)}",
     ]
     for index, line in enumerate(runs[0].metrics["lines"]):
-        cells = [cell([run.metrics["lines"][index]["measures"][measure] for run in runs]) for measure in measures]
+        cells = [
+            cell([run.metrics["lines"][index]["measures"][measure] for run in runs]) for measure in measures
+        ]
         lines.append(f"| {line['name']} | {' | '.join(cells)} |")
     gains = [gain for run in runs for gain in run.metrics["differences"] if gain["against"] == "word overlap"]
     clear = sum(gain["low"] > 0 for gain in gains)
@@ -100,8 +102,8 @@ def table(name: str, runs: list[Run]) -> list[str]:
     seconds = statistics.mean(run.provenance["seconds"]["total"] for run in runs)
     lines += [
         "",
-        f"The pipeline exceeds word overlap by {mean:+.3f} {gains[0]['measure'].replace('_', ' ')} on average; the paired "
-        f"interval is clear of 0 in {clear} of {len(gains)} seeds. A run takes {seconds:.0f} seconds on "
+        f"The pipeline exceeds word overlap by {mean:+.3f} {gains[0]['measure'].replace('_', ' ')} on average; "
+        f"the paired interval is clear of 0 in {clear} of {len(gains)} seeds. A run takes {seconds:.0f} seconds on "
         f"{runs[0].provenance['machine']['cores']} cores.",
         "",
     ]

@@ -104,7 +104,6 @@ def field_docs(cls: type) -> dict[str, str]:
     """Return the documentation string under each field of a configuration class, read from its source."""
     import ast
     import inspect
-    import itertools
     import textwrap
 
     docs: dict[str, str] = {}
