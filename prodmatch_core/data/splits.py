@@ -58,8 +58,10 @@ def split_by_query(
         keyed = keyed.with_columns(split=pl.lit("train"))
     order = _shuffled_strata(free, split.seed, classes)
     count = len(order)
-    test = _share(count, split.test, room=count - 1) if "test" in missing else 0
-    valid = _share(count, split.valid, room=count - 1 - test) if "valid" in missing else 0
+    shares = {name: getattr(split, name) if name in missing else 0.0 for name in ("valid", "test")}
+    kept = 1 + (shares["valid"] > 0 and count > 2)  # a training text, and where there are enough a valid one
+    test = _share(count, shares["test"], room=count - kept)
+    valid = _share(count, shares["valid"], room=count - 1 - test)
     in_test = _every(count, test)
     rest = order.filter(~in_test)
     in_valid = _every(len(rest), valid)
