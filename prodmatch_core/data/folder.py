@@ -1,0 +1,230 @@
+"""The canonical folder: one Parquet file per table, `truth/*.parquet`, and `dataset.toml`.
+
+A data set read once and written as a folder loads in a fraction of the time, with its types, splits and
+label scheme; the fingerprint in `dataset.toml` tells when a table was changed behind its back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tomllib
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.data.folder_config import FolderConfig
+from prodmatch_core.data.reading import ReadContext
+from prodmatch_core.data.splits import check_references
+from prodmatch_core.data.tables import SCHEMAS
+from prodmatch_core.errors import DataError
+
+FORMAT = 1
+"Version of the layout; a reader refuses versions it does not know."
+MANIFEST = "dataset.toml"
+"The file that makes a folder a data set."
+
+
+def read(config: FolderConfig, context: ReadContext) -> Dataset:
+    """Return the data set of a folder, with its own splits.
+
+    Raises:
+        DataError: the folder is no data set, was changed by hand, or its tables do not fit each other.
+    """
+    dataset = read_folder(context.find(config.path))
+    check_references(dataset)
+    return dataset
+
+
+def read_folder(path: Path) -> Dataset:
+    """Return the data set that `write_folder` wrote to `path`; all its values are the same.
+
+    Raises:
+        DataError: `dataset.toml` or a table is missing, unreadable or changed since it was written.
+    """
+    manifest = _manifest(path)
+    files = manifest["files"]
+    frames = {name: _table(path, name) for name in files}
+    truth = {Path(name).stem: frames[name] for name in files if name.startswith("truth/")}
+    scheme = manifest.get("scheme")
+    dataset = Dataset(
+        name=manifest["name"],
+        scheme=LabelScheme(**scheme) if scheme else None,
+        truth=truth,
+        licence=manifest["licence"],
+        source=manifest["source"],
+        notes=tuple(manifest["notes"]),
+        **{Path(name).stem: frame for name, frame in frames.items() if not name.startswith("truth/")},
+    )
+    changed = [name for name, digest in files.items() if _digest(path / name) != digest]
+    same = dataset.fingerprint() == manifest["fingerprint"] and not any(
+        n.startswith("truth/") for n in changed
+    )
+    if not same:
+        raise DataError(
+            f"{path}: {', '.join(changed) or 'the label scheme'} is not what {MANIFEST} was written for "
+            "(another fingerprint). Write the folder again from its source, or write the changed data set "
+            "to a new folder."
+        )
+    return dataset
+
+
+def write_folder(dataset: Dataset, path: Path, overwrite: bool = False) -> None:
+    """Write a data set as a folder, complete or not at all.
+
+    The folder is written under a temporary name beside `path` and renamed. With `overwrite` a data set that
+    is there is replaced. A folder with anything else in it never is: whoever wrote it would lose it.
+
+    Raises:
+        DataError: `path` is a file, holds other files, or holds a data set and `overwrite` is false.
+    """
+    _check_target(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Renaming is atomic only within a file system, so the temporary folder is a neighbour.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        temporary.mkdir()
+        files = {}
+        tables = {f"{name}.parquet": table for name, table in dataset.tables()}
+        tables |= {f"truth/{name}.parquet": table for name, table in dataset.truth.items()}
+        for name, table in tables.items():
+            file = temporary / name
+            file.parent.mkdir(exist_ok=True)
+            table.write_parquet(file)
+            files[name] = _digest(file)
+        (temporary / MANIFEST).write_text(_manifest_text(dataset, files), encoding="utf-8", newline="\n")
+        _put(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: is a file where a folder is to be written. Name another place.")
+    entries = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
+    if not entries:
+        return
+    ours = {MANIFEST, "truth", *(f"{name}.parquet" for name in SCHEMAS)}
+    foreign = [name for name in entries if name not in ours]
+    if MANIFEST not in entries or foreign:
+        raise DataError(
+            f"{path}: the folder holds files that are not a data set's "
+            f"({', '.join((foreign or entries)[:5])}). Name a new or empty folder."
+        )
+    if not overwrite:
+        raise DataError(
+            f"{path}: a data set is there already. Pass --overwrite to replace it, or name another folder."
+        )
+
+
+def _put(temporary: Path, path: Path) -> None:
+    if not path.exists():
+        temporary.rename(path)
+        return
+    old = path.with_name(f"{temporary.name}.old")
+    path.rename(old)
+    try:
+        temporary.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise DataError(f"{path}: is not a folder. Name the folder that holds {MANIFEST}.")
+    file = path / MANIFEST
+    if not file.exists():
+        raise DataError(
+            f"{path}: no {MANIFEST}, so this is not a data set folder. "
+            "Make one with `prodmatch data convert`."
+        )
+    try:
+        manifest = tomllib.loads(file.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: not valid TOML: {error}. Write the folder again.") from None
+    version = manifest.get("format")
+    if version != FORMAT:
+        raise DataError(
+            f"{file}: format {version} where this version of prodmatch reads format {FORMAT}. "
+            "Write the folder again with this version, or install the version that wrote it."
+        )
+    expected = {"name": str, "licence": str, "source": str, "notes": list, "fingerprint": str, "files": dict}
+    if "scheme" in manifest:
+        expected["scheme"] = dict
+    wrong = [key for key, kind in expected.items() if not isinstance(manifest.get(key), kind)]
+    known = {f"{name}.parquet" for name in SCHEMAS}
+    wrong += [
+        f"files.{name}" for name in manifest.get("files", ()) if name not in known and not _is_truth(name)
+    ]
+    scheme = manifest.get("scheme", {})
+    if isinstance(scheme, dict) and scheme and set(scheme) != {"name", "labels", "gains", "positive"}:
+        wrong.append("scheme")
+    if wrong:
+        raise DataError(f"{file}: {', '.join(wrong)} is missing or not as written. Write the folder again.")
+    return manifest
+
+
+def _is_truth(name: str) -> bool:
+    folder, _, rest = name.partition("/")
+    return folder == "truth" and rest.endswith(".parquet") and "/" not in rest and "\\" not in rest
+
+
+def _table(path: Path, name: str) -> pl.DataFrame:
+    file = path / name
+    try:
+        return pl.read_parquet(file, glob=False)
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: {name} is missing, {MANIFEST} lists it. Restore it or write the folder again."
+        ) from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"{file}: not a Parquet file, or damaged: {reason}. Write the folder again."
+        ) from None
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _manifest_text(dataset: Dataset, files: Mapping[str, str]) -> str:
+    head: dict[str, Any] = {
+        "format": FORMAT,
+        "name": dataset.name,
+        "licence": dataset.licence,
+        "source": dataset.source,
+        "notes": list(dataset.notes),
+        "fingerprint": dataset.fingerprint(),
+    }
+    sections: dict[str, Mapping[str, Any]] = {}
+    if dataset.scheme is not None:
+        scheme = dataset.scheme
+        sections["scheme"] = {
+            "name": scheme.name,
+            "labels": list(scheme.labels),
+            "gains": [float(gain) for gain in scheme.gains],
+            "positive": list(scheme.positive),
+        }
+    sections["files"] = files
+    lines = _toml(head)
+    for name, values in sections.items():
+        lines += ["", f"[{name}]", *_toml(values)]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(values: Mapping[str, Any]) -> list[str]:
+    """Write keys with texts, numbers and lists of those: for these, JSON is TOML but for one character."""
+    return [
+        f"{json.dumps(key, ensure_ascii=False) if not key.isidentifier() else key} = "
+        + json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        for key, value in values.items()
+    ]
