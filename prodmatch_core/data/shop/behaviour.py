@@ -17,7 +17,7 @@ STEPS = ("impression", "click", "add", "purchase")
 EXAMINED = np.arange(1, PAGE + 1, dtype=np.float64) ** -0.7
 "Chance that a shopper looks at a position at all."
 ATTRACTS = np.array((0.55, 0.22, 0.20, 0.04))
-"Chance that an examined product is clicked, by true label: curiosity clicks cases after asking for the device."
+"Chance that an examined product is clicked, by true label: curiosity clicks a device's cases too."
 ADDED = np.array((0.30, 0.10, 0.12, 0.02))
 "Chance that a clicked product is added to the cart, by true label."
 BOUGHT = np.array((0.50, 0.35, 0.45, 0.20))
@@ -39,7 +39,7 @@ class Behaviour:
 
 
 def attraction(catalogue: Catalogue, median_price: Floats, candidates: Candidates, seed: int) -> Floats:
-    """Return (n,) the chance that an examined candidate is clicked: true label, price and the product's appeal."""
+    """Return (n,) the chance of a click once examined: true label, price and the product's appeal."""
     product = candidates.product
     ratio = catalogue.price[product] / median_price[catalogue.type[product].astype(np.int64)]
     appeal = 0.6 + 0.8 * uniform(seed, "appeal", product)
@@ -47,7 +47,12 @@ def attraction(catalogue: Catalogue, median_price: Floats, candidates: Candidate
 
 
 def simulate_sessions(
-    catalogue: Catalogue, queries: Queries, candidates: Candidates, attracts: Floats, config: ShopConfig, part: int
+    catalogue: Catalogue,
+    queries: Queries,
+    candidates: Candidates,
+    attracts: Floats,
+    config: ShopConfig,
+    part: int,
 ) -> Behaviour:
     """Simulate the sessions of one part's queries: one session a judgement over the whole shop.
 
@@ -66,13 +71,15 @@ def simulate_sessions(
     rows[np.searchsorted(numbers, candidates.query[warm]), place] = warm
     score = np.full(rows.shape, -np.inf)
     popular = np.log(catalogue.popularity[candidates.product[warm]])
-    score[rows >= 0] = (_RANKED[candidates.label[warm]] + 0.4 * popular + rng.normal(0, 0.7, len(warm)))
+    score[rows >= 0] = _RANKED[candidates.label[warm]] + 0.4 * popular + rng.normal(0, 0.7, len(warm))
     sessions = np.repeat(np.arange(len(numbers)), rng.poisson(queries.frequency[numbers] * config.size))
     for start in range(0, len(sessions), _CHUNK):
         here = sessions[start : start + _CHUNK]
         noisy = score[here] + 0.5 * rng.standard_normal((len(here), rows.shape[1]))
         top = np.argpartition(-noisy, PAGE - 1, axis=1)[:, :PAGE]
-        top = np.take_along_axis(top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1, kind="stable"), 1)
+        top = np.take_along_axis(
+            top, np.argsort(-np.take_along_axis(noisy, top, 1), axis=1, kind="stable"), 1
+        )
         shown = np.take_along_axis(rows[here], top, axis=1)
         there = shown >= 0
         label = candidates.label[shown]

@@ -65,14 +65,18 @@ def _compatible(world: World, catalogue: Catalogue, rng: np.random.Generator) ->
     by_size = Postings(t * len(world.values) + size[rows], rows)
     fits = catalogue.fits[rows].astype(np.int64)
     fitted = np.concatenate([fits[:, 0], fits[:, 1]])
-    by_model = Postings(np.where(fitted >= 0, fitted * len(world.types) + np.tile(t, 2), NONE), np.tile(rows, 2))
+    by_model = Postings(
+        np.where(fitted >= 0, fitted * len(world.types) + np.tile(t, 2), NONE), np.tile(rows, 2)
+    )
     edges: list[Ints] = []
     for accessory, device in np.argwhere(world.fits > 0).tolist():
         start, length = by_type.ranges(np.array([device]))
         owners = by_type.products[start[0] : start[0] + length[0]]
         how = FITS[world.fits[accessory, device]]
         if how == "model":
-            found = by_model.draw(catalogue.model[owners].astype(np.int64) * len(world.types) + accessory, _TARGETS, rng)
+            found = by_model.draw(
+                catalogue.model[owners].astype(np.int64) * len(world.types) + accessory, _TARGETS, rng
+            )
         elif how == "size":
             found = by_size.draw(accessory * len(world.values) + size[owners], _TARGETS, rng)
         else:

@@ -1,7 +1,7 @@
 """The catalogue as numbers: every product's type, brand, model, attributes, features and what it fits.
 
-No text is made here: `texts.py` writes titles from these numbers, part by part, so that a catalogue of millions
-of products costs some sixty bytes a product.
+No text is made here: `texts.py` writes titles from these numbers, part by part, so that a catalogue of
+millions of products costs some sixty bytes a product.
 """
 
 from __future__ import annotations
@@ -143,7 +143,20 @@ def _model_names(world: World, brands: Ints) -> list[str]:
     names: list[str] = []
     seen = np.zeros(len(world.brands), dtype=np.int64)
     letters = "XSVZTRNKMAQEGHP"
-    series = ("Nova", "Aero", "Pulse", "Vista", "Prime", "Echo", "Luna", "Core", "Swift", "Terra", "Fusion", "Orion")
+    series = (
+        "Nova",
+        "Aero",
+        "Pulse",
+        "Vista",
+        "Prime",
+        "Echo",
+        "Luna",
+        "Core",
+        "Swift",
+        "Terra",
+        "Fusion",
+        "Orion",
+    )
     for brand in brands.tolist():
         turn = int(seen[brand])
         seen[brand] += 1
@@ -152,19 +165,39 @@ def _model_names(world: World, brands: Ints) -> list[str]:
         letter = letters[(brand * 4 + turn * 7) % len(letters)]
         if style == 0:
             number = 10 + 3 * step
-            names += [f"{letter}{number - 1}", f"{letter}{number}", f"{letter}{number} Pro", f"{letter}{number} Lite"]
+            names += [
+                f"{letter}{number - 1}",
+                f"{letter}{number}",
+                f"{letter}{number} Pro",
+                f"{letter}{number} Lite",
+            ]
         elif style == 1:
             word, number = series[(brand * 5 + turn * 7) % len(series)], 3 + 3 * step
-            names += [f"{word} {number - 1}", f"{word} {number}", f"{word} {number} Max", f"{word} {number} Mini"]
+            names += [
+                f"{word} {number - 1}",
+                f"{word} {number}",
+                f"{word} {number} Max",
+                f"{word} {number} Mini",
+            ]
         elif style == 2:
             stem, number = f"{letter}{letters[(turn + brand) % 7]}", 450 + 120 * step
             names += [f"{stem}-{number - 50}", f"{stem}-{number}", f"{stem}-{number}X", f"{stem}-{number}S"]
         elif style == 3:
             number = 21 + 3 * step
-            names += [f"{letter}{number - 1}", f"{letter}{number}", f"{letter}{number} Plus", f"{letter}{number} SE"]
+            names += [
+                f"{letter}{number - 1}",
+                f"{letter}{number}",
+                f"{letter}{number} Plus",
+                f"{letter}{number} SE",
+            ]
         else:
             number = 300 + 30 * step
-            names += [f"{number - 10}{letter}", f"{number}{letter}", f"{number}{letter} Ultra", f"{number}{letter} Go"]
+            names += [
+                f"{number - 10}{letter}",
+                f"{number}{letter}",
+                f"{number}{letter} Ultra",
+                f"{number}{letter} Go",
+            ]
     return names
 
 
@@ -225,10 +258,12 @@ def _fits(
 
 
 def _hidden(columns: dict[str, np.ndarray], items: Ints, config: ShopConfig) -> npt.NDArray[np.int8]:
-    """Choose the fact each product's text leaves out: what it fits where it fits a model, else a random one."""
+    """Choose the fact each product's text leaves out: the model it fits, else a random one."""
     last = len(HIDEABLE) - 1
     pick = (uniform(config.seed, "hidden-fact", items) * last).astype(np.int8)
-    attribute = np.take_along_axis(columns["values"], np.minimum(pick, len(ATTRIBUTES) - 1)[:, None].astype(int), 1)
+    attribute = np.take_along_axis(
+        columns["values"], np.minimum(pick, len(ATTRIBUTES) - 1)[:, None].astype(int), 1
+    )
     absent = np.where(pick < len(ATTRIBUTES), attribute[:, 0] == NONE, columns["features"] == 0)
     fact = np.where(columns["fits"][:, 0] != NONE, last, np.where(absent, NONE, pick))
     return np.where(uniform(config.seed, "hides", items) < config.graph_signal, fact, NONE).astype(np.int8)

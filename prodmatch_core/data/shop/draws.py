@@ -18,7 +18,9 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 def generator(seed: int, purpose: str, part: int = 0) -> np.random.Generator:
     """Return a generator of its own for one purpose and one part of the work."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, zlib.crc32(purpose.encode()), part))))
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence((seed, zlib.crc32(purpose.encode()), part)))
+    )
 
 
 def bits(seed: int, purpose: str, items: npt.NDArray[np.integer]) -> UInts:

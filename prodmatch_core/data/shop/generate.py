@@ -1,7 +1,7 @@
 """The shop, made: `shop_parts` streams it table by table, `make_shop` holds it, `write_shop` puts it on disk.
 
-Catalogue numbers and queries are made first; then every block of a thousand queries is worked out on its own, from
-its own seeds, so memory stays flat and no number depends on threads or on other blocks.
+Catalogue numbers and queries are made first; then every block of a thousand queries is worked out on its own,
+from its own seeds, so memory stays flat and no number depends on threads or on other blocks.
 """
 
 from __future__ import annotations
@@ -62,8 +62,15 @@ def shop_parts(config: ShopConfig) -> Iterator[tuple[str, pl.DataFrame]]:
     flow = make_flow(world, catalogue, config)
     seen = flow.count > 0
     yield "engagements", _product_edges(flow.source[seen], flow.target[seen], flow.count[seen], "bought_next")
-    yield "truth.next_purchase", pl.DataFrame(
-        {"src": product_names(flow.source), "dst": product_names(flow.target), "probability": flow.probability}
+    yield (
+        "truth.next_purchase",
+        pl.DataFrame(
+            {
+                "src": product_names(flow.source),
+                "dst": product_names(flow.target),
+                "probability": flow.probability,
+            }
+        ),
     )
 
 
@@ -81,7 +88,9 @@ def make_shop(config: ShopConfig) -> Dataset:
         judgements=whole["judgements"],
         engagements=whole["engagements"],
         events=whole["events"],
-        truth={name.removeprefix("truth."): frame for name, frame in whole.items() if name.startswith("truth.")},
+        truth={
+            name.removeprefix("truth."): frame for name, frame in whole.items() if name.startswith("truth.")
+        },
         licence=_LICENCE,
         source=f"{_NAME}, size {config.size}, seed {config.seed}",
         notes=("An invented shop: no real product, brand, query or shopper is in it.",),
@@ -89,7 +98,7 @@ def make_shop(config: ShopConfig) -> Dataset:
 
 
 def write_shop(config: ShopConfig, folder: Path) -> None:
-    """Write the shop part by part: `<folder>/<table>/part-00000.parquet` and so on, one row order as `make_shop`.
+    """Write the shop part by part, as `<folder>/<table>/part-00000.parquet`; rows as in `make_shop`.
 
     Raises:
         FileExistsError: the folder has files already.
@@ -104,12 +113,17 @@ def write_shop(config: ShopConfig, folder: Path) -> None:
         written[name] = written.get(name, 0) + 1
 
 
-def _product_parts(world: World, catalogue: Catalogue, config: ShopConfig) -> Iterator[tuple[str, pl.DataFrame]]:
+def _product_parts(
+    world: World, catalogue: Catalogue, config: ShopConfig
+) -> Iterator[tuple[str, pl.DataFrame]]:
     for locale in range(len(LOCALES)):
         lexicon = Lexicon(world, catalogue.models, locale)
         rows = sold_in(catalogue, locale)
         for start in range(0, len(rows), _PRODUCTS_A_PART):
-            yield "products", product_table(world, catalogue, lexicon, rows[start : start + _PRODUCTS_A_PART], config.seed)
+            yield (
+                "products",
+                product_table(world, catalogue, lexicon, rows[start : start + _PRODUCTS_A_PART], config.seed),
+            )
     for start in range(0, len(catalogue), _PRODUCTS_A_PART):
         rows = np.arange(start, min(start + _PRODUCTS_A_PART, len(catalogue)))
         yield "truth.attributes", truth.attribute_table(world, catalogue, rows)
@@ -148,9 +162,16 @@ def _query_parts(
             behaviour = simulate_sessions(catalogue, queries, found, attracts, config, part)
             yield "engagements", _engagement_table(found, behaviour, locale), behaviour
             log, secret = make_events(
-                world, catalogue, queries, found, attracts, medians,
-                int(events[mine[-1] + 1] - events[mine[0]]), config, part,
-            )  # fmt: skip
+                world,
+                catalogue,
+                queries,
+                found,
+                attracts,
+                medians,
+                int(events[mine[-1] + 1] - events[mine[0]]),
+                config,
+                part,
+            )
             yield "events", log, None
             yield "truth.events", secret, None
             part += 1
@@ -158,7 +179,9 @@ def _query_parts(
 
 def _shares(weights: Floats, total: int) -> Ints:
     """Return (n + 1,) borders that share `total` out in proportion to the weights."""
-    return np.floor(np.concatenate([[0.0], np.cumsum(weights) / weights.sum()]) * total + 0.5).astype(np.int64)
+    return np.floor(np.concatenate([[0.0], np.cumsum(weights) / weights.sum()]) * total + 0.5).astype(
+        np.int64
+    )
 
 
 def _judgement_tables(
@@ -179,7 +202,12 @@ def _judgement_tables(
 
 
 def _kept_in_training(
-    catalogue: Catalogue, queries: Queries, judged: Candidates, recorded: np.ndarray, config: ShopConfig, part: int
+    catalogue: Catalogue,
+    queries: Queries,
+    judged: Candidates,
+    recorded: np.ndarray,
+    config: ShopConfig,
+    part: int,
 ) -> np.ndarray:
     """Apply scarcity, tau and evidence_spread to training rows."""
     rng = draws.generator(config.seed, "thinning", part)
@@ -197,10 +225,14 @@ def _engagement_table(found: Candidates, behaviour: Behaviour, locale: int) -> p
         rows = np.flatnonzero(behaviour.counts[:, step])
         frames.append(
             _edges(
-                query_ids(found.query[rows]), product_names(found.product[rows]), behaviour.counts[rows, step],
-                name, "query", LOCALES[locale],
+                query_ids(found.query[rows]),
+                product_names(found.product[rows]),
+                behaviour.counts[rows, step],
+                name,
+                "query",
+                LOCALES[locale],
             )
-        )  # fmt: skip
+        )
     return pl.concat(frames)
 
 

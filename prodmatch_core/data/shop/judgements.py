@@ -1,4 +1,4 @@
-"""Judgements: which products raters see for each query, the rule's label, the raters' noise and their spread."""
+"""Judgements: which products raters see, the rule's label, the raters' noise and their spread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy.typing as npt
 from prodmatch_core.data.shop.catalogue import NONE, Catalogue, sold_in
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.draws import Floats, Ints, generator
-from prodmatch_core.data.shop.labels import CAUSES, COMPLEMENT, EXACT, IRRELEVANT, SUBSTITUTE, Wants, label_pairs
+from prodmatch_core.data.shop.labels import (
+    CAUSES,
+    COMPLEMENT,
+    EXACT,
+    IRRELEVANT,
+    SUBSTITUTE,
+    Wants,
+    label_pairs,
+)
 from prodmatch_core.data.shop.queries import Queries
 from prodmatch_core.data.shop.worldbook import ATTRIBUTES, World
 
@@ -25,14 +33,17 @@ MISTAKES = np.array(
 )
 "Row: true label; columns: what a mistaken rater records instead."
 RATERS = 5
-_CLOSE = frozenset({"sibling_model", "older_model", "wrong_color", "wrong_count", "missing_feature", "goes_together"})
+_CLOSE = frozenset(
+    {"sibling_model", "older_model", "wrong_color", "wrong_count", "missing_feature", "goes_together"}
+)
+_OBVIOUS = frozenset({"unrelated", "same_department"})
 _MOST = 48
 "Most judgements a query may have."
 
 
 @attrs.frozen(eq=False)
 class Candidates:
-    """Products near a query, found by several searches, with their true label; what raters and shoppers see."""
+    """Products near a query, with their true label: what raters and shoppers may see."""
 
     query: Ints
     "Query number, ascending."
@@ -62,7 +73,9 @@ class Postings:
         """Draw `count` products for each key, spread over its list: (n, count), -1 where the key has none."""
         start, length = self.ranges(keys)
         offsets = (np.arange(count) + rng.random((len(keys), count))) / count
-        place = start[:, None] + ((offsets + rng.random((len(keys), 1))) % 1.0 * length[:, None]).astype(np.int64)
+        place = start[:, None] + ((offsets + rng.random((len(keys), 1))) % 1.0 * length[:, None]).astype(
+            np.int64
+        )
         place = np.minimum(place, len(self.products) - 1)
         return np.where(length[:, None] > 0, self.products[place], NONE)
 
@@ -169,7 +182,13 @@ def _neighbours(relation: np.ndarray) -> Ints:
 
 
 def find_candidates(
-    world: World, catalogue: Catalogue, shelves: Shelves, queries: Queries, numbers: Ints, config: ShopConfig, part: int
+    world: World,
+    catalogue: Catalogue,
+    shelves: Shelves,
+    queries: Queries,
+    numbers: Ints,
+    config: ShopConfig,
+    part: int,
 ) -> Candidates:
     """Search candidates for some queries of one locale and label them by the rule."""
     rng = generator(config.seed, "candidates", part)
@@ -196,11 +215,8 @@ def choose_judged(candidates: Candidates, count: int, config: ShopConfig, part: 
     order = order[per_query < _MOST]
     quota = np.floor(true_shares(config.rater_noise) * count + rng.random()).astype(np.int64)
     quota[EXACT] += count - quota.sum()
-    chosen = []
     label = candidates.label[order]
-    for number in range(4):
-        chosen.append(order[label == number][: quota[number]])
-    rows = np.concatenate(chosen)
+    rows = np.concatenate([order[label == number][: quota[number]] for number in range(4)])
     if len(rows) < count:
         rest = np.setdiff1d(order, rows)
         rest = rest[np.argsort(np.isin(candidates.label[rest], (COMPLEMENT, IRRELEVANT)), kind="stable")]
@@ -227,7 +243,8 @@ def rate(
     rng = generator(config.seed, "raters", part)
     n = len(label)
     close = np.isin(cause, [CAUSES.index(name) for name in _CLOSE])
-    hardness = np.where(close, 2.0, np.where(label == EXACT, 0.9, 1.0)) * rng.gamma(2.0, 0.5, n)
+    obvious = np.isin(cause, [CAUSES.index(name) for name in _OBVIOUS])
+    hardness = np.where(close, 2.0, np.where(obvious, 0.2, 1.0)) * rng.gamma(2.0, 0.5, n)
     # scaled within each label, so that the shares after noise are what `true_shares` solved for
     for number in (EXACT, SUBSTITUTE, COMPLEMENT, IRRELEVANT):
         mine = label == number

@@ -18,7 +18,7 @@ _NOT = (("not {}", "no {}"), ("no {}", "sin {}"), ("{}非対応", "{}なし"))
 
 
 class Lexicon:
-    """The words of one locale; `*_typed` for queries (lower case later), `*_titled` for what sellers write."""
+    """The words of one locale; `*_typed` for what shoppers type, `spelled` for what sellers write."""
 
     def __init__(self, world: World, models: Models, locale: int) -> None:
         self.locale = locale
@@ -30,10 +30,7 @@ class Lexicon:
         self.needs = self._table((n.words for n in world.needs), title=False)
         self.brands = self._table((b.words for b in world.brands), title=False)
         self.denied = pl.Series(
-            [
-                _NOT[locale][i in world.nouns].format(f.words[locale][0]).capitalize()
-                for i, f in enumerate(world.features)
-            ]
+            [_deny(f.words[locale][0], locale, i in world.nouns) for i, f in enumerate(world.features)]
         )
         self.models = pl.Series(models.name)
         self.departments = self._table(d.words for d in world.departments)
@@ -52,7 +49,10 @@ class Lexicon:
         flat = []
         for department in world.departments:
             phrases = [w for use in department.uses for w in use[self.locale]]
-            flat += [(_title(phrases[i % len(phrases)]) if self._titles else phrases[i % len(phrases)]) for i in range(4)]
+            flat += [
+                (_title(phrases[i % len(phrases)]) if self._titles else phrases[i % len(phrases)])
+                for i in range(4)
+            ]
         return pl.Series(flat)
 
     def values_typed(self, values: npt.NDArray[np.int64], rng: np.random.Generator) -> pl.Series:
@@ -89,7 +89,9 @@ def pick(words: pl.Series, places: npt.NDArray[np.integer]) -> pl.Series:
     return words.gather(index.set(index < 0, None))
 
 
-def spelled(table: tuple[pl.Series, pl.Series], terms: npt.NDArray[np.integer], variant: npt.NDArray[np.int64]) -> pl.Series:
+def spelled(
+    table: tuple[pl.Series, pl.Series], terms: npt.NDArray[np.integer], variant: npt.NDArray[np.int64]
+) -> pl.Series:
     """Return terms as sellers write them, in the given variant (0..3), null for -1."""
     return _look_up(table[1], terms, variant)
 
@@ -106,9 +108,40 @@ def _column(words: list[tuple[str, ...]]) -> pl.Series:
     return pl.Series([w[i % len(w)] if w else None for w in words for i in range(_WIDTH)], dtype=pl.String)
 
 
+def _deny(word: str, locale: int, noun: bool) -> str:
+    if locale == 1 and word.startswith("sin "):  # not without: with
+        return "Con " + word[4:]
+    text = _NOT[locale][noun].format(word)
+    return text[:1].upper() + text[1:]
+
+
 def _title(text: str) -> str:
-    small = {"for", "and", "the", "of", "in", "to", "with", "on", "de", "para", "con", "sin", "y", "en", "a", "la", "el"}
+    small = {
+        "for",
+        "and",
+        "the",
+        "of",
+        "in",
+        "to",
+        "with",
+        "on",
+        "de",
+        "para",
+        "con",
+        "sin",
+        "y",
+        "en",
+        "a",
+        "al",
+        "del",
+        "la",
+        "el",
+    }
     if any(c.isdigit() for c in text):  # units keep their case
-        return text[:1].upper() + text[1:] if text.startswith(("pack", "set", "size", "talla", "stage")) else text
+        return (
+            text[:1].upper() + text[1:]
+            if text.startswith(("pack", "set", "size", "talla", "stage"))
+            else text
+        )
     words = text.split(" ")
     return " ".join(w if i and w in small else w[:1].upper() + w[1:] for i, w in enumerate(words))

@@ -56,16 +56,22 @@ def make_queries(world: World, catalogue: Catalogue, config: ShopConfig) -> Quer
         locale=locales,
         text=text,
         frequency=weight / weight.sum(),
-        split=_split(text, rng),
+        split=_split(text, locales, rng),
         cold=rng.random(len(text)) < config.cold,
     )
 
 
-def _split(text: pl.Series, rng: np.random.Generator) -> Ints:
-    """Split by distinct text, 70/10/20."""
-    _, group = np.unique(text.to_numpy(), return_inverse=True)
-    place = rng.permutation(group.max() + 1)[group] / (group.max() + 1)
-    return np.searchsorted([0.7, 0.8], place, side="right")
+def _split(text: pl.Series, locale: Ints, rng: np.random.Generator) -> Ints:
+    """Split by distinct text, 70/10/20 within each locale; a text of several locales goes with its first."""
+    _, first, group = np.unique(text.to_numpy(), return_index=True, return_inverse=True)
+    home = locale[first]
+    order = np.lexsort((rng.random(len(home)), home))
+    start, count = (
+        a[home[order]] for a in (np.searchsorted(home[order], np.arange(3)), np.bincount(home, minlength=3))
+    )
+    place = np.empty(len(home))
+    place[order] = (np.arange(len(home)) - start) / count
+    return np.searchsorted([0.7, 0.8], place, side="right")[group]
 
 
 def _distinct(
@@ -111,7 +117,9 @@ def _wants(world: World, catalogue: Catalogue, seeds: Ints, rng: np.random.Gener
     how_many = rng.choice(4, size=n, p=(0.25, 0.42, 0.27, 0.06))
     named = {name: kind == number for number, name in enumerate(KINDS)}
     how_many = np.where(named["brand"] | named["model"], 0, how_many)
-    how_many = np.where(named["need"] | named["accessory"] | named["brand_type"], np.minimum(how_many, 1), how_many)
+    how_many = np.where(
+        named["need"] | named["accessory"] | named["brand_type"], np.minimum(how_many, 1), how_many
+    )
     values, feature = _attributes(world, catalogue, seeds, how_many, named["need"], rng)
     fits = catalogue.fits[seeds]
     fitted = np.where(fits[:, 1] >= 0, fits[np.arange(n), rng.integers(0, 2, n)], fits[:, 0])
@@ -123,7 +131,9 @@ def _wants(world: World, catalogue: Catalogue, seeds: Ints, rng: np.random.Gener
     asks_brand = named["brand_type"] | named["model"] | named["brand"]
     return Wants(
         kind=kind.astype(np.int8),
-        type=np.where(named["brand"], _main_type(world, catalogue)[catalogue.brand[seeds]], t).astype(np.int16),
+        type=np.where(named["brand"], _main_type(world, catalogue)[catalogue.brand[seeds]], t).astype(
+            np.int16
+        ),
         need=np.where(named["need"], world.need_of[t], NONE).astype(np.int16),
         brand=np.where(asks_brand, catalogue.brand[seeds], NONE).astype(np.int16),
         model=np.where(named["model"], catalogue.model[seeds], NONE).astype(np.int32),
@@ -142,9 +152,14 @@ def _main_type(world: World, catalogue: Catalogue) -> Ints:
 
 
 def _attributes(
-    world: World, catalogue: Catalogue, seeds: Ints, how_many: Ints, only_size: np.ndarray, rng: np.random.Generator
+    world: World,
+    catalogue: Catalogue,
+    seeds: Ints,
+    how_many: Ints,
+    only_size: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[Ints, Ints]:
-    """Choose up to `how_many` of the seed product's own attributes; a need is narrowed by size or colour only."""
+    """Choose up to `how_many` of the seed product's own attributes; a need only by size, colour, count."""
     own = catalogue.values[seeds].astype(np.int64)
     flags = catalogue.features[seeds]
     slot = rng.integers(0, 3, len(seeds))
@@ -190,9 +205,13 @@ def query_texts(
     ).to_series()
     fitted_type = lexicon.types_typed(wants.fits_type, rng)
     columns = {
-        "kind": pl.select(pl.when(pl.lit(pl.Series(drop_type))).then(None).otherwise(pl.lit(kind_word))).to_series(),
+        "kind": pl.select(
+            pl.when(pl.lit(pl.Series(drop_type))).then(None).otherwise(pl.lit(kind_word))
+        ).to_series(),
         "need": lexicon.needs_typed(wants.need, rng),
-        "brand": pl.select(pl.when(pl.lit(pl.Series(drop_brand))).then(None).otherwise(pl.lit(brand))).to_series(),
+        "brand": pl.select(
+            pl.when(pl.lit(pl.Series(drop_brand))).then(None).otherwise(pl.lit(brand))
+        ).to_series(),
         "model": model,
         "feature": lexicon.features_typed(wants.feature, rng),
         "fitted": fitted.replace("", None),
@@ -226,9 +245,19 @@ _ORDERS = (
 def _assemble(parts: pl.DataFrame, locale: int) -> pl.Series:
     word = _CONNECT[locale]["for"]
     fitted = pl.coalesce("fitted", "fitted_type")
-    tail = pl.concat_str(fitted, pl.lit("用"), separator=" ") if locale == 2 else pl.concat_str(pl.lit(word), fitted, separator=" ")
+    tail = (
+        pl.concat_str(fitted, pl.lit("用"), separator=" ")
+        if locale == 2
+        else pl.concat_str(pl.lit(word), fitted, separator=" ")
+    )
     orders = [pl.concat_str(list(order), separator=" ", ignore_nulls=True) for order in _ORDERS[locale]]
-    body = pl.when(pl.col("order") == 0).then(orders[0]).when(pl.col("order") == 1).then(orders[1]).otherwise(orders[2])
+    body = (
+        pl.when(pl.col("order") == 0)
+        .then(orders[0])
+        .when(pl.col("order") == 1)
+        .then(orders[1])
+        .otherwise(orders[2])
+    )
     if locale == 2:
         whole = pl.concat_str(tail, body, separator=" ", ignore_nulls=True)
     else:

@@ -52,11 +52,15 @@ def _metric(symbol: str, word: str, kana: str, value: float) -> tuple[list[str],
 
 def _milliliters(value: float) -> tuple[list[str], list[str], list[str]]:
     liters = [f"{_n(value / 1000)} L", f"{_n(value / 1000)}L"] if value >= 250 else []
-    ounces = [f"{round(value / 29.57)} oz"] if value <= 1000 else [f"{_n(value / 3785)} gallon"]
+    ounces = [f"{round(value / 29.57)} oz"] if value <= 1000 else [f"{_n(round(value / 3785, 1))} gallon"]
     small = [f"{_n(value)}ml", f"{_n(value)} ml"]
     spanish = [f"{_n(value)} ml", *(s.replace(".", ",") for s in liters)]
     if value > 3000:
-        return liters + ounces, [s.replace(".", ",") for s in liters], [liters[1], liters[1][:-1] + "リットル"]
+        return (
+            liters + ounces,
+            [s.replace(".", ",") for s in liters],
+            [liters[1], liters[1][:-1] + "リットル"],
+        )
     japanese = [f"{_n(value)}ml", *(liters[1:]), f"{_n(value)}ミリ"]
     if value >= 1000:
         return liters + small + ounces, [*spanish[1:], spanish[0]], [liters[1], f"{_n(value)}ml"]
@@ -111,10 +115,18 @@ _UNITS = {
         [f"{_n(v)}cm", f"{_n(v)}センチ"],
     ),
     "mm": lambda v: _metric("mm", "millimeter", "ミリ", v),
-    "point": lambda v: ([f"{_n(v)}mm", f"{_n(v)} mm", f"{_n(v)} point"], [f"{_es(v)} mm"], [f"{_n(v)}mm", f"{_n(v)}ミリ"]),
+    "point": lambda v: (
+        [f"{_n(v)}mm", f"{_n(v)} mm", f"{_n(v)} point"],
+        [f"{_es(v)} mm"],
+        [f"{_n(v)}mm", f"{_n(v)}ミリ"],
+    ),
     "watt": lambda v: _metric("W", "watt", "ワット", v),
     "volt": lambda v: _metric("V", "volt", "ボルト", v),
-    "mah": lambda v: ([f"{_n(v)}mAh", f"{_n(v)} mAh", f"{v:,}mAh"], [f"{_n(v)} mAh", f"{_n(v)}mAh"], [f"{_n(v)}mAh"]),
+    "mah": lambda v: (
+        [f"{_n(v)}mAh", f"{_n(v)} mAh", f"{v:,}mAh"],
+        [f"{_n(v)} mAh", f"{_n(v)}mAh"],
+        [f"{_n(v)}mAh"],
+    ),
     "gb": _gigabytes,
     "ml": _milliliters,
     "liter": lambda v: _milliliters(v * 1000),
@@ -130,12 +142,16 @@ _UNITS = {
         [f"{v} personas", f"para {v} personas"] if v > 1 else ["1 persona", "individual"],
         [f"{v}人用", f"{v}名用"],
     ),
-    "shoe": lambda v: ([f"size {_SHOES[int(v)][0]}", f"EU {v}"], [f"talla {v}", f"{v} EU"], [f"{_SHOES[int(v)][1]}cm"]),
+    "shoe": lambda v: (
+        [f"size {_SHOES[int(v)][0]}", f"EU {v}"],
+        [f"talla {v}", f"{v} EU"],
+        [f"{_SHOES[int(v)][1]}cm"],
+    ),
     "diaper": lambda v: ([f"size {v}", f"stage {v}"], [f"talla {v}", f"T{v}"], [f"{_DIAPERS[int(v)]}サイズ"]),
     "count": _count,
 }
 _WORDS = {
-    "bed": lambda v: tuple(words.split("/") for words in _BEDS[v]),
+    "bed": lambda v: (_BEDS[v][0].split("/"), _BEDS[v][1].split("/"), _BEDS[v][2].split("/")),
     "wear": lambda v: (
         [f"size {v}", _WEAR[v], v],
         [f"talla {v}", v],

@@ -25,8 +25,8 @@ def judgement_columns(
 ) -> dict[str, pl.Series | Floats]:
     """Return the columns of `judgements`.
 
-    True label, relevance, planted cause, the label a perfect reader of the texts would give, and the chance that
-    the recorded label is wrong.
+    True label, relevance, planted cause, the label a perfect reader of the texts would give, and the chance
+    that the recorded label is wrong.
     """
     return {
         "true_label": pl.Series(ESCI.labels).gather(label),
@@ -69,7 +69,10 @@ def attribute_table(world: World, catalogue: Catalogue, rows: Ints) -> pl.DataFr
     slots = np.array([[*k.features, NONE, NONE, NONE, NONE][:4] for k in world.types])[t]
     names = pl.Series([f.key for f in world.features])
     has = [
-        pick(names, np.where(_has(catalogue, rows, bits[t, slots[:, i]]) & (slots[:, i] >= 0), slots[:, i], NONE))
+        pick(
+            names,
+            np.where(_has(catalogue, rows, bits[t, slots[:, i]]) & (slots[:, i] >= 0), slots[:, i], NONE),
+        )
         for i in range(4)
     ]
     frame = pl.DataFrame(
@@ -98,7 +101,7 @@ def _has(catalogue: Catalogue, rows: Ints, bit: Ints) -> np.ndarray:
 
 
 def relation_table(world: World) -> pl.DataFrame:
-    """Return relations between types: `fits_model`, `fits_size`, `fits_type`, `pairs`, `look_alike`, `need`, `department`."""
+    """Return relations of types: `fits_model/_size/_type`, `pairs`, `look_alike`, `need`, `department`."""
     rows: list[tuple[str, str, str]] = []
     keys = [t.key for t in world.types]
     for a, d in np.argwhere(world.fits > 0).tolist():
@@ -127,7 +130,9 @@ def model_table(world: World, catalogue: Catalogue) -> pl.DataFrame:
 def delay_law_table(world: World) -> pl.DataFrame:
     """Return each department's mixture of delays: shares of minutes, a day, weeks."""
     rows = [(d.key, *d.delay) for d in world.departments]
-    return pl.DataFrame(rows, schema=["department", "weight_minutes", "weight_day", "weight_weeks"], orient="row")
+    return pl.DataFrame(
+        rows, schema=["department", "weight_minutes", "weight_day", "weight_weeks"], orient="row"
+    )
 
 
 def position_table(positions: Ints) -> pl.DataFrame:

@@ -161,13 +161,16 @@ class _Values:
         }
         sizes = [self._quantity("size", unit, v) for v in table.get("size", {}).get("values", [])]
         forms = [
-            self.number(f"form:{text.split('|')[0].split('/')[0]}", _words(text)) for text in table.get("form", [])
+            self.number(f"form:{text.split('|')[0].split('/')[0]}", _words(text))
+            for text in table.get("form", [])
         ]
         counts = [self._quantity("count", "count", v) for v in table.get("count", [])]
         return tuple(map(tuple, (named["color"], named["material"], sizes, forms, counts)))
 
     def _quantity(self, attribute: str, unit: str, value: float | str) -> int:
-        return self.number(f"{attribute}:{canonical(unit, value)}", tuple(tuple(w) for w in spell(unit, value)))
+        return self.number(
+            f"{attribute}:{canonical(unit, value)}", tuple(tuple(w) for w in spell(unit, value))
+        )
 
 
 @functools.cache
@@ -176,7 +179,9 @@ def load_world() -> World:
     folder = resources.files("prodmatch_core.data.shop") / "world"
     shared = tomllib.loads((folder / "words.toml").read_text(encoding="utf-8"))
     files = sorted((folder / "departments").iterdir(), key=lambda file: file.name)
-    tables = [tomllib.loads(file.read_text(encoding="utf-8")) for file in files if file.name.endswith(".toml")]
+    tables = [
+        tomllib.loads(file.read_text(encoding="utf-8")) for file in files if file.name.endswith(".toml")
+    ]
     values = _Values(shared)
     feature_words = {**shared["adjective"], **shared["noun"]}
     feature_of = {key: i for i, key in enumerate(feature_words)}
@@ -208,7 +213,9 @@ def load_world() -> World:
         values=tuple(values.terms),
         features=tuple(Term(key, _words(text)) for key, text in feature_words.items()),
         nouns=frozenset(feature_of[key] for key in shared["noun"]),
-        needs=tuple(Term(key, _words(need_words[key]) if key in need_words else ((), (), ())) for key in needs),
+        needs=tuple(
+            Term(key, _words(need_words[key]) if key in need_words else ((), (), ())) for key in needs
+        ),
         marketing=tuple(tuple(shared["marketing"][locale]) for locale in LOCALES),
         tail=tuple(tuple(shared["tail"][locale]) for locale in LOCALES),
         type_of={t.key: i for i, t in enumerate(types)},
