@@ -35,6 +35,12 @@ def test_same_seed_gives_the_same_bytes(shop):
     assert truth_digest(again) == truth_digest(shop)
 
 
+def test_seeds_beyond_32_bits_are_shops_of_their_own(shop):
+    far = make_shop(ShopConfig(size=2_000, seed=2**32))
+    assert not far.products["title"].head(100).equals(shop.products["title"].head(100))
+    assert far.truth["attributes"]["popularity"].sum() != shop.truth["attributes"]["popularity"].sum()
+
+
 def test_another_seed_gives_another_shop(shop):
     assert make_shop(ShopConfig(size=2_000, seed=1)).fingerprint() != shop.fingerprint()
 
@@ -51,11 +57,13 @@ def test_number_of_polars_threads_does_not_matter(shop, threads):
     assert done.stdout.strip() == shop.fingerprint()
 
 
-def test_written_parts_hold_the_rows_of_the_shop_in_memory(shop, tmp_path):
+def test_written_files_hold_the_rows_of_the_shop_in_memory(shop, tmp_path):
     write_shop(SMALL, tmp_path / "shop")
     for name, table in shop.tables():
-        parts = sorted((tmp_path / "shop" / name).iterdir())
-        assert pl.concat([pl.read_parquet(part) for part in parts]).select(table.columns).equals(table)
+        written = pl.read_parquet(tmp_path / "shop" / f"{name}.parquet")
+        assert written.select(table.columns).equals(table)
+    for name, table in shop.truth.items():
+        assert pl.read_parquet(tmp_path / "shop" / "truth" / f"{name}.parquet").equals(table)
 
 
 def test_a_shop_is_not_written_over_files(tmp_path):

@@ -2,7 +2,8 @@
 
 **exact** all constraints met; **substitute** same need, a constraint broken or another type; **complement**
 goes with the wanted product and is compatible; **irrelevant** the rest. Every label follows from the columns
-of `truth["constraints"]`, `truth["attributes"]` and `truth["relations"]`; a test derives them again row by row.
+of `truth["constraints"]`, `truth["attributes"]` and `truth["relations"]`; a test derives them again row by
+row.
 """
 
 from __future__ import annotations
@@ -121,12 +122,12 @@ def label_pairs(
         cause[where] = _CAUSE[why]
 
     decide(world.department_of[ptype] == world.department_of[wtype], IRRELEVANT, "same_department")
-    decide(world.lookalikes[wtype, ptype], IRRELEVANT, "look_alike")
+    brand_only = wants.kind == KINDS.index("brand")
+    decide(world.lookalikes[wtype, ptype] & ~brand_only, IRRELEVANT, "look_alike")
     _decide_complements(world, catalogue, wants, products, known, decide)
     decide(world.need_of[ptype] == world.need_of[wtype], SUBSTITUTE, "other_type")
 
     same = np.where(wants.need >= 0, world.need_of[ptype] == wants.need, ptype == wtype)
-    brand_only = wants.kind == KINDS.index("brand")
     same = np.where(brand_only, (ptype == wtype) | (catalogue.brand[products] == wants.brand), same)
     decide(same, EXACT, "")
     for why, broken in _broken(world, catalogue, wants, products, known):

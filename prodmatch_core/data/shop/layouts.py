@@ -21,18 +21,18 @@ _BULLET = (
 )
 _STORY = (
     (
-        "The {kind} by {brand} was made to last. {uses}, it does its work day after day.",
-        "Looking for a {kind} you can rely on? {brand} has been making them with care. {uses}.",
-        "{brand} presents its {kind}: simple, solid and ready to use. {uses}.",
+        "Made to last: {kind} by {brand}. {uses}.",
+        "Looking for something you can rely on? {kind} from {brand}, made with care. {uses}.",
+        "{brand} presents: {kind}. Simple, solid and ready to use. {uses}.",
     ),
     (
-        "{kind} de {brand}, pensado para durar. {uses}, cumple día tras día.",
-        "¿Busca {kind} de confianza? En {brand} lo hacemos con cuidado. {uses}.",
-        "{brand} presenta: {kind}. Sencillo, sólido y listo para usar. {uses}.",
+        "{kind} de {brand}: calidad que dura, día tras día. {uses}.",
+        "¿Busca calidad de confianza? {kind} de {brand}, con todo cuidado. {uses}.",
+        "{brand} presenta: {kind}. Calidad sencilla y lista para usar. {uses}.",
     ),
     (
         "{brand}の{kind}です。{uses}。毎日安心してお使いいただけます。",
-        "{brand}がお届けする{kind}。{uses}におすすめです。",
+        "{brand}がお届けする{kind}。毎日の暮らしにおすすめです。{uses}。",
         "長く使える{kind}をお探しの方へ。{brand}が丁寧に作りました。{uses}。",
     ),
 )

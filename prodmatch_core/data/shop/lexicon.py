@@ -13,7 +13,7 @@ from prodmatch_core.data.shop.worldbook import Words, World
 
 _WIDTH = 4
 "Spellings kept per term; terms with fewer repeat theirs, the first most often."
-_NOT = (("not {}", "no {}"), ("no {}", "sin {}"), ("{}非対応", "{}なし"))
+_NOT = (("not {}", "no {}"), ("no {}", "sin {}"), ("{}タイプではありません", "{}なし"))
 "How a property and a thing one has are denied, by locale."
 
 
