@@ -1,7 +1,8 @@
 """Word-overlap features of query-title pairs: what can be told without understanding either side.
 
-Everything works on arrays of code points: unique texts are cut into tokens and hashed once, then pairs look each
-other's hashes up. Scripts without spaces (kana, Chinese characters) count as overlapping pairs of characters.
+Everything works on arrays of code points: unique texts are cut into tokens and hashed once, then pairs look
+each other's hashes up. Scripts without spaces (kana, Chinese characters) count as overlapping pairs of
+characters.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _CHUNK = 200_000
 _LETTER, _DIGIT, _DENSE = 1, 2, 3
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -100,9 +102,7 @@ def overlap_features(
     return np.concatenate(parts) if parts else np.zeros((0, len(FEATURE_NAMES)), dtype=np.float32)
 
 
-def _pair_features(
-    left: _Side, right: _Side, idf: npt.NDArray[np.float64], q: Ints, p: Ints
-) -> npt.NDArray[np.float32]:
+def _pair_features(left: _Side, right: _Side, idf: Floats, q: Ints, p: Ints) -> npt.NDArray[np.float32]:
     shared, weighed, whole, rarest = _shared_words(left.words, right.words, idf, q, p)
     words_q, words_p = left.words.size[q], right.words.size[p]
     numbers_q = left.numbers.size[q]
@@ -174,7 +174,7 @@ def _read(texts: Sequence[str]) -> _Side:
 
 
 def _classes(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int8]:
-    """Return the class of each character: 0 gap, letter, digit (and the point within a number), dense script."""
+    """Return the class of each character: gap, letter, digit (also the point within a number), dense."""
     kind = np.zeros(len(codes), dtype=np.int8)
     kind[(codes >= 0x61) & (codes <= 0x7A)] = _LETTER
     kind[(codes >= 0xC0) & (codes < 0x2000) & (codes != 0xD7) & (codes != 0xF7)] = _LETTER
@@ -222,7 +222,7 @@ def _bag(owner: Ints, item: Hashes, texts: int) -> _Bag:
     return _Bag(np.searchsorted(owner, np.arange(texts + 1)), item)
 
 
-def _document_frequency(titles: _Bag, queries: _Bag) -> npt.NDArray[np.float64]:
+def _document_frequency(titles: _Bag, queries: _Bag) -> Floats:
     """Return, for each item of the queries' bag, the number of titles that have it."""
     known, count = np.unique(titles.item, return_counts=True)
     if not len(known):
@@ -263,17 +263,15 @@ def _shared(left: _Bag, right: _Bag, q: Ints, p: Ints) -> Ints:
 
 
 def _shared_words(
-    left: _Bag, right: _Bag, idf: npt.NDArray[np.float64], q: Ints, p: Ints
-) -> tuple[Ints, npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    left: _Bag, right: _Bag, idf: Floats, q: Ints, p: Ints
+) -> tuple[Ints, Floats, Floats, Floats]:
     """Return words shared, their idf, the idf of all query words, and the idf of the rarest one missing."""
     pair, place = _expand(left, q)
     found = _contains(right, left.item[place], p[pair])
     weight = idf[place]
     rarest = np.zeros(len(q))
     np.maximum.at(rarest, pair[~found], weight[~found])
-    return (
-        np.bincount(pair[found], minlength=len(q)),
-        np.bincount(pair[found], weights=weight[found], minlength=len(q)),
-        np.bincount(pair, weights=weight, minlength=len(q)),
-        rarest,
-    )
+    shared: Ints = np.bincount(pair[found], minlength=len(q))
+    weighed = np.bincount(pair[found], weights=weight[found], minlength=len(q)).astype(np.float64)
+    whole = np.bincount(pair, weights=weight, minlength=len(q)).astype(np.float64)
+    return shared, weighed, whole, rarest

@@ -17,7 +17,7 @@ STEPS = ("impression", "click", "add", "purchase")
 EXAMINED = np.arange(1, PAGE + 1, dtype=np.float64) ** -0.7
 "Chance that a shopper looks at a position at all."
 ATTRACTS = np.array((0.55, 0.22, 0.20, 0.04))
-"Chance that an examined product is clicked, by true label: curiosity clicks cases after asking for the device."
+"Chance that an examined product is clicked, by true label: curiosity clicks a device's cases too."
 ADDED = np.array((0.30, 0.10, 0.12, 0.02))
 "Chance that a clicked product is added to the cart, by true label."
 BOUGHT = np.array((0.50, 0.35, 0.45, 0.20))
@@ -39,7 +39,7 @@ class Behaviour:
 
 
 def attraction(catalogue: Catalogue, median_price: Floats, candidates: Candidates, seed: int) -> Floats:
-    """Return (n,) the chance that an examined candidate is clicked: true label, price and the product's appeal."""
+    """Return (n,) the chance of a click once examined: true label, price and the product's appeal."""
     product = candidates.product
     ratio = catalogue.price[product] / median_price[catalogue.type[product].astype(np.int64)]
     appeal = 0.6 + 0.8 * uniform(seed, "appeal", product)

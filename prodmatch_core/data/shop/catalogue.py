@@ -1,7 +1,7 @@
 """The catalogue as numbers: every product's type, brand, model, attributes, features and what it fits.
 
-No text is made here: `texts.py` writes titles from these numbers, part by part, so that a catalogue of millions
-of products costs some sixty bytes a product.
+No text is made here: `texts.py` writes titles from these numbers, part by part, so that a catalogue of
+millions of products costs some sixty bytes a product.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ def _fits(
 
 
 def _hidden(columns: dict[str, np.ndarray], items: Ints, config: ShopConfig) -> npt.NDArray[np.int8]:
-    """Choose the fact each product's text leaves out: what it fits where it fits a model, else a random one."""
+    """Choose the fact each product's text leaves out: the model it fits, else a random one."""
     last = len(HIDEABLE) - 1
     pick = (uniform(config.seed, "hidden-fact", items) * last).astype(np.int8)
     attribute = np.take_along_axis(

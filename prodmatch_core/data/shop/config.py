@@ -47,6 +47,6 @@ class ShopConfig:
     drift: float = attrs.field(default=0.4, validator=_number(-3, 3))
     "Shift of the conversion log-odds from the first to the last of the 60 days."
     evidence_spread: float = attrs.field(default=0.0, validator=_number(0, 5))
-    "0: every segment (type and locale) keeps its training queries; above: segments keep exp(-spread * Exp(1))."
+    "Segments (type and locale) keep exp(-spread * Exp(1)) of their training queries; at 0, all."
     tau: float = attrs.field(default=1.0, validator=_number(1, 1000))
     "Negatives are kept at rate 1/tau in train judgements and in the first 42 days of events; 1 is off."

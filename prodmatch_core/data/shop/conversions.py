@@ -116,14 +116,14 @@ def make_events(
 
 
 def _signal(buys: np.ndarray, delay: Floats, config: ShopConfig, rng: np.random.Generator) -> Floats:
-    """Return days until the first revisit or add to cart, NaN where there is none; before the purchase if any."""
+    """Return days until the first revisit or add to cart, before any purchase; NaN where there is none."""
     strength = config.signal_strength
     chance = np.where(buys, 0.25 + 0.7 * strength, 0.25 * (1 - 0.8 * strength))
     blind = rng.exponential(0.3, len(buys))
     leading = rng.random(len(buys)) * delay
-    when = np.where(buys & (rng.random(len(buys)) < strength), leading, blind)
-    shows = (rng.random(len(buys)) < chance) & ~(buys & (when >= delay))
-    return np.where(shows, when, np.nan)
+    leads = (rng.random(len(buys)) < strength) | (blind >= delay)
+    when = np.where(buys & leads, leading, blind)
+    return np.where(rng.random(len(buys)) < chance, when, np.nan)
 
 
 def _moment(start: np.ndarray, days: Floats, where: np.ndarray) -> pl.Series:

@@ -34,9 +34,8 @@ def bits(seed: int, purpose: str, items: npt.NDArray[np.integer]) -> UInts:
     Returns:
         (n,) uint64.
     """
-    key = np.uint64((zlib.crc32(purpose.encode()) << 32) ^ (seed & 0xFFFFFFFF))
-    state = (items.astype(np.uint64) + np.uint64(1)) * _STEP + _mix(np.atleast_1d(key))
-    return _mix(state)
+    key = _mix(np.array([seed % 2**64], dtype=np.uint64)) ^ np.uint64(zlib.crc32(purpose.encode()))
+    return _mix((items.astype(np.uint64) + np.uint64(1)) * _STEP + _mix(key))
 
 
 def uniform(seed: int, purpose: str, items: npt.NDArray[np.integer]) -> Floats:

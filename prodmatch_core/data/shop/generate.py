@@ -1,11 +1,12 @@
 """The shop, made: `shop_parts` streams it table by table, `make_shop` holds it, `write_shop` puts it on disk.
 
-Catalogue numbers and queries are made first; then every block of a thousand queries is worked out on its own, from
-its own seeds, so memory stays flat and no number depends on threads or on other blocks.
+Catalogue numbers and queries are made first; then every block of a thousand queries is worked out on its own,
+from its own seeds, so memory stays flat and no number depends on threads or on other blocks.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import polars as pl
 from prodmatch_core.data.dataset import ESCI, Dataset
 from prodmatch_core.data.shop import draws, truth
 from prodmatch_core.data.shop.behaviour import PAGE, STEPS, Behaviour, attraction, simulate_sessions
-from prodmatch_core.data.shop.bought_next import make_flow
+from prodmatch_core.data.shop.bought_next import Flow, make_flow
 from prodmatch_core.data.shop.catalogue import Catalogue, make_catalogue, sold_in
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.conversions import make_events, product_names, query_ids
@@ -31,6 +32,7 @@ from prodmatch_core.data.tables import SPLITS
 
 _QUERIES_A_PART = 1_000
 _PRODUCTS_A_PART = 100_000
+_EDGES_A_PART = 500_000
 _NAME = "shop.synthetic"
 _LICENCE = "Apache-2.0"
 
@@ -59,19 +61,7 @@ def shop_parts(config: ShopConfig) -> Iterator[tuple[str, pl.DataFrame]]:
             viewed, views = _merge(viewed, views, behaviour.viewed, len(catalogue))
     yield "engagements", _product_edges(viewed[:, 0], viewed[:, 1], views, "co_view")
     yield "truth.positions", truth.position_table(positions)
-    flow = make_flow(world, catalogue, config)
-    seen = flow.count > 0
-    yield "engagements", _product_edges(flow.source[seen], flow.target[seen], flow.count[seen], "bought_next")
-    yield (
-        "truth.next_purchase",
-        pl.DataFrame(
-            {
-                "src": product_names(flow.source),
-                "dst": product_names(flow.target),
-                "probability": flow.probability,
-            }
-        ),
-    )
+    yield from _flow_parts(make_flow(world, catalogue, config))
 
 
 def make_shop(config: ShopConfig) -> Dataset:
@@ -98,19 +88,30 @@ def make_shop(config: ShopConfig) -> Dataset:
 
 
 def write_shop(config: ShopConfig, folder: Path) -> None:
-    """Write the shop part by part: `<folder>/<table>/part-00000.parquet` and so on, one row order as `make_shop`.
+    """Write the tables as `<folder>/<table>.parquet` and `<folder>/truth/<table>.parquet`, in flat memory.
+
+    Parts are written as they are made and then joined, in order; the rows are those of `make_shop`.
 
     Raises:
         FileExistsError: the folder has files already.
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; name a new folder or remove what is in it")
-    written: dict[str, int] = {}
-    for name, frame in shop_parts(config):
-        place = folder / name.replace(".", "/")
-        place.mkdir(parents=True, exist_ok=True)
-        frame.write_parquet(place / f"part-{written.get(name, 0):05d}.parquet")
-        written[name] = written.get(name, 0) + 1
+    parts: dict[str, list[Path]] = {}
+    with tempfile.TemporaryDirectory(dir=_made(folder), prefix=".parts-") as temporary:
+        for name, frame in shop_parts(config):
+            files = parts.setdefault(name, [])
+            files.append(Path(temporary) / f"{name}-{len(files):05d}.parquet")
+            frame.write_parquet(files[-1])
+        for name, files in parts.items():
+            whole = folder / f"{name.replace('.', '/')}.parquet"
+            _made(whole.parent)
+            pl.scan_parquet(files).sink_parquet(whole)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _product_parts(
@@ -127,6 +128,24 @@ def _product_parts(
     for start in range(0, len(catalogue), _PRODUCTS_A_PART):
         rows = np.arange(start, min(start + _PRODUCTS_A_PART, len(catalogue)))
         yield "truth.attributes", truth.attribute_table(world, catalogue, rows)
+
+
+def _flow_parts(flow: Flow) -> Iterator[tuple[str, pl.DataFrame]]:
+    for start in range(0, len(flow.source), _EDGES_A_PART):
+        here = slice(start, start + _EDGES_A_PART)
+        source, target, count = flow.source[here], flow.target[here], flow.count[here]
+        seen = count > 0
+        yield "engagements", _product_edges(source[seen], target[seen], count[seen], "bought_next")
+        yield (
+            "truth.next_purchase",
+            pl.DataFrame(
+                {
+                    "src": product_names(source),
+                    "dst": product_names(target),
+                    "probability": flow.probability[here],
+                }
+            ),
+        )
 
 
 def _query_table(queries: Queries) -> pl.DataFrame:
@@ -162,9 +181,16 @@ def _query_parts(
             behaviour = simulate_sessions(catalogue, queries, found, attracts, config, part)
             yield "engagements", _engagement_table(found, behaviour, locale), behaviour
             log, secret = make_events(
-                world, catalogue, queries, found, attracts, medians,
-                int(events[mine[-1] + 1] - events[mine[0]]), config, part,
-            )  # fmt: skip
+                world,
+                catalogue,
+                queries,
+                found,
+                attracts,
+                medians,
+                int(events[mine[-1] + 1] - events[mine[0]]),
+                config,
+                part,
+            )
             yield "events", log, None
             yield "truth.events", secret, None
             part += 1
@@ -206,10 +232,10 @@ def _kept_in_training(
     rng = draws.generator(config.seed, "thinning", part)
     negative = recorded != 0
     kept = ~negative | (rng.random(len(negative)) < config.scarcity / config.tau)
-    segment = queries.wants.type.astype(np.int64) * len(LOCALES) + queries.locale
+    segment = queries.wants.type[judged.query].astype(np.int64) * len(LOCALES) + queries.locale[judged.query]
     evidence = np.log(1 - draws.uniform(config.seed, "evidence", segment)) * config.evidence_spread
-    met = draws.uniform(config.seed, "evidence-query", np.arange(len(queries))) < np.exp(evidence)
-    return kept & met[judged.query]
+    met = draws.uniform(config.seed, "evidence-query", judged.query) < np.exp(evidence)
+    return kept & met
 
 
 def _engagement_table(found: Candidates, behaviour: Behaviour, locale: int) -> pl.DataFrame:
@@ -218,10 +244,14 @@ def _engagement_table(found: Candidates, behaviour: Behaviour, locale: int) -> p
         rows = np.flatnonzero(behaviour.counts[:, step])
         frames.append(
             _edges(
-                query_ids(found.query[rows]), product_names(found.product[rows]), behaviour.counts[rows, step],
-                name, "query", LOCALES[locale],
+                query_ids(found.query[rows]),
+                product_names(found.product[rows]),
+                behaviour.counts[rows, step],
+                name,
+                "query",
+                LOCALES[locale],
             )
-        )  # fmt: skip
+        )
     return pl.concat(frames)
 
 

@@ -1,4 +1,4 @@
-"""Judgements: which products raters see for each query, the rule's label, the raters' noise and their spread."""
+"""Judgements: which products raters see, the rule's label, the raters' noise and their spread."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ RATERS = 5
 _CLOSE = frozenset(
     {"sibling_model", "older_model", "wrong_color", "wrong_count", "missing_feature", "goes_together"}
 )
+_OBVIOUS = frozenset({"unrelated", "same_department"})
 _MOST = 48
 "Most judgements a query may have."
 
 
 @attrs.frozen(eq=False)
 class Candidates:
-    """Products near a query, found by several searches, with their true label; what raters and shoppers see."""
+    """Products near a query, with their true label: what raters and shoppers may see."""
 
     query: Ints
     "Query number, ascending."
@@ -214,11 +215,8 @@ def choose_judged(candidates: Candidates, count: int, config: ShopConfig, part: 
     order = order[per_query < _MOST]
     quota = np.floor(true_shares(config.rater_noise) * count + rng.random()).astype(np.int64)
     quota[EXACT] += count - quota.sum()
-    chosen = []
     label = candidates.label[order]
-    for number in range(4):
-        chosen.append(order[label == number][: quota[number]])
-    rows = np.concatenate(chosen)
+    rows = np.concatenate([order[label == number][: quota[number]] for number in range(4)])
     if len(rows) < count:
         rest = np.setdiff1d(order, rows)
         rest = rest[np.argsort(np.isin(candidates.label[rest], (COMPLEMENT, IRRELEVANT)), kind="stable")]
@@ -245,7 +243,8 @@ def rate(
     rng = generator(config.seed, "raters", part)
     n = len(label)
     close = np.isin(cause, [CAUSES.index(name) for name in _CLOSE])
-    hardness = np.where(close, 2.0, np.where(label == EXACT, 0.9, 1.0)) * rng.gamma(2.0, 0.5, n)
+    obvious = np.isin(cause, [CAUSES.index(name) for name in _OBVIOUS])
+    hardness = np.where(close, 2.0, np.where(obvious, 0.2, 1.0)) * rng.gamma(2.0, 0.5, n)
     # scaled within each label, so that the shares after noise are what `true_shares` solved for
     for number in (EXACT, SUBSTITUTE, COMPLEMENT, IRRELEVANT):
         mine = label == number

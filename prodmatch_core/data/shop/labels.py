@@ -1,25 +1,27 @@
 """The rule: what a query asks for, and which label and cause follow for each product.
 
-**exact** all constraints met; **substitute** same need, a constraint broken or another type; **complement** goes
-with the wanted product and is compatible; **irrelevant** the rest. Every label follows from the columns of
-`truth["constraints"]`, `truth["attributes"]` and `truth["relations"]`; a test derives them again row by row.
+**exact** all constraints met; **substitute** same need, a constraint broken or another type; **complement**
+goes with the wanted product and is compatible; **irrelevant** the rest. Every label follows from the columns
+of `truth["constraints"]`, `truth["attributes"]` and `truth["relations"]`; a test derives them again row by
+row.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterator
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from prodmatch_core.data.shop.catalogue import GENERATIONS, NONE, Catalogue
+from prodmatch_core.data.shop.catalogue import GENERATIONS, HIDEABLE, NONE, Catalogue
 from prodmatch_core.data.shop.draws import Ints
 from prodmatch_core.data.shop.worldbook import ATTRIBUTES, FITS, World
 
 EXACT, SUBSTITUTE, COMPLEMENT, IRRELEVANT = range(4)
 KINDS = ("type", "brand_type", "model", "accessory", "need", "brand")
-"What a query names: a type and attributes, a brand's type, a model, an accessory of something, a need, a brand."
+"What a query names: type and attributes, a brand's type, a model, an accessory of it, a need, a brand."
 
 CAUSES = (
     "",
@@ -35,6 +37,7 @@ CAUSES = (
     "goes_together",
     "does_not_fit",
     "accessory_of_other_model",
+    "accessory_of_other_size",
     "other_device",
     "look_alike",
     "same_department",
@@ -42,6 +45,12 @@ CAUSES = (
 )
 "Planted causes; the empty one is that of exact pairs."
 _CAUSE = {name: number for number, name in enumerate(CAUSES)}
+
+
+Known = Callable[[str, np.ndarray], np.ndarray]
+"Keeps the broken constraints that a reader of the text can see, given the fact that shows them."
+Decide = Callable[[np.ndarray, int, str], None]
+"Sets label and cause where a mask holds; later decisions stand."
 
 
 @attrs.frozen(eq=False)
@@ -76,7 +85,7 @@ def join(parts: list[Wants]) -> Wants:
 
 @functools.cache
 def feature_bits(world: World) -> Ints:
-    """Return (types, features): the bit of `Catalogue.features` that stands for a feature, -1 where none does."""
+    """Return (types, features): each feature's bit in `Catalogue.features`, -1 where it has none."""
     table = np.full((len(world.types), len(world.features)), NONE)
     for t, kind in enumerate(world.types):
         table[t, list(kind.features)] = np.arange(len(kind.features))
@@ -113,12 +122,12 @@ def label_pairs(
         cause[where] = _CAUSE[why]
 
     decide(world.department_of[ptype] == world.department_of[wtype], IRRELEVANT, "same_department")
-    decide(world.lookalikes[wtype, ptype], IRRELEVANT, "look_alike")
+    brand_only = wants.kind == KINDS.index("brand")
+    decide(world.lookalikes[wtype, ptype] & ~brand_only, IRRELEVANT, "look_alike")
     _decide_complements(world, catalogue, wants, products, known, decide)
     decide(world.need_of[ptype] == world.need_of[wtype], SUBSTITUTE, "other_type")
 
     same = np.where(wants.need >= 0, world.need_of[ptype] == wants.need, ptype == wtype)
-    brand_only = wants.kind == KINDS.index("brand")
     same = np.where(brand_only, (ptype == wtype) | (catalogue.brand[products] == wants.brand), same)
     decide(same, EXACT, "")
     for why, broken in _broken(world, catalogue, wants, products, known):
@@ -129,8 +138,6 @@ def label_pairs(
 
 
 def _known(hidden: np.ndarray, blind: bool, fact: str, broken: np.ndarray) -> np.ndarray:
-    from prodmatch_core.data.shop.catalogue import HIDEABLE
-
     return broken & (hidden != HIDEABLE.index(fact)) if blind else broken
 
 
@@ -142,7 +149,9 @@ def _fit(catalogue: Catalogue, wants: Wants, products: np.ndarray) -> np.ndarray
     return model & ((wants.fits_type < 0) | (fitted_type == NONE) | (fitted_type == wants.fits_type))
 
 
-def _broken(world, catalogue, wants, products, known):  # type: ignore[no-untyped-def]
+def _broken(
+    world: World, catalogue: Catalogue, wants: Wants, products: np.ndarray, known: Known
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each way a product of the wanted type may miss, the first that applies being the cause."""
     models = catalogue.models
     other_brand = (wants.brand >= 0) & (catalogue.brand[products] != wants.brand)
@@ -166,7 +175,9 @@ def _broken(world, catalogue, wants, products, known):  # type: ignore[no-untype
     yield "missing_feature", known("feature", (wants.feature >= 0) & ~has)
 
 
-def _decide_complements(world, catalogue, wants, products, known, decide):  # type: ignore[no-untyped-def]
+def _decide_complements(
+    world: World, catalogue: Catalogue, wants: Wants, products: np.ndarray, known: Known, decide: Decide
+) -> None:
     """Decide accessories of the wanted device, devices of the wanted accessory, and consumables that pair."""
     ptype = catalogue.type[products].astype(np.int64)
     wtype = wants.type.astype(np.int64)
@@ -180,11 +191,14 @@ def _decide_complements(world, catalogue, wants, products, known, decide):  # ty
     of_brand = catalogue.models.brand[fits[:, 0]] == wants.brand
     wrong_model = np.where(wants.model >= 0, ~of_model, ((wants.brand >= 0) & ~of_brand) | (fitted != wtype))
     wrong_model = (relation == FITS.index("model")) & wrong_model
-    decide(world.pairs[wtype, ptype], COMPLEMENT, "goes_together")
+    named_type = wants.kind != KINDS.index("brand")
+    # a brand alone is complemented only by what fits its models
+    relation = np.where(named_type | (relation == FITS.index("model")), relation, 0)
+    decide(world.pairs[wtype, ptype] & named_type, COMPLEMENT, "goes_together")
     decide(relation > 0, COMPLEMENT, "accessory")
-    unfit = known("size", wrong_size) | known("fits", wrong_model)
-    decide((relation > 0) & unfit, IRRELEVANT, "accessory_of_other_model")
-    device = world.fits[wtype, ptype] > 0
+    decide((relation > 0) & known("size", wrong_size), IRRELEVANT, "accessory_of_other_size")
+    decide((relation > 0) & known("fits", wrong_model), IRRELEVANT, "accessory_of_other_model")
+    device = (world.fits[wtype, ptype] > 0) & named_type
     wrong_device = ((wants.fits_model >= 0) & (catalogue.model[products] != wants.fits_model)) | (
         (wants.fits_type >= 0) & (ptype != wants.fits_type)
     )

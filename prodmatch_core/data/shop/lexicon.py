@@ -13,12 +13,12 @@ from prodmatch_core.data.shop.worldbook import Words, World
 
 _WIDTH = 4
 "Spellings kept per term; terms with fewer repeat theirs, the first most often."
-_NOT = (("not {}", "no {}"), ("no {}", "sin {}"), ("{}非対応", "{}なし"))
+_NOT = (("not {}", "no {}"), ("no {}", "sin {}"), ("{}タイプではありません", "{}なし"))
 "How a property and a thing one has are denied, by locale."
 
 
 class Lexicon:
-    """The words of one locale; `*_typed` for queries (lower case later), `*_titled` for what sellers write."""
+    """The words of one locale; `*_typed` for what shoppers type, `spelled` for what sellers write."""
 
     def __init__(self, world: World, models: Models, locale: int) -> None:
         self.locale = locale
@@ -30,10 +30,7 @@ class Lexicon:
         self.needs = self._table((n.words for n in world.needs), title=False)
         self.brands = self._table((b.words for b in world.brands), title=False)
         self.denied = pl.Series(
-            [
-                _NOT[locale][i in world.nouns].format(f.words[locale][0]).capitalize()
-                for i, f in enumerate(world.features)
-            ]
+            [_deny(f.words[locale][0], locale, i in world.nouns) for i, f in enumerate(world.features)]
         )
         self.models = pl.Series(models.name)
         self.departments = self._table(d.words for d in world.departments)
@@ -111,6 +108,13 @@ def _column(words: list[tuple[str, ...]]) -> pl.Series:
     return pl.Series([w[i % len(w)] if w else None for w in words for i in range(_WIDTH)], dtype=pl.String)
 
 
+def _deny(word: str, locale: int, noun: bool) -> str:
+    if locale == 1 and word.startswith("sin "):  # not without: with
+        return "Con " + word[4:]
+    text = _NOT[locale][noun].format(word)
+    return text[:1].upper() + text[1:]
+
+
 def _title(text: str) -> str:
     small = {
         "for",
@@ -128,6 +132,8 @@ def _title(text: str) -> str:
         "y",
         "en",
         "a",
+        "al",
+        "del",
         "la",
         "el",
     }

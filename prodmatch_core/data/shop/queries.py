@@ -56,16 +56,22 @@ def make_queries(world: World, catalogue: Catalogue, config: ShopConfig) -> Quer
         locale=locales,
         text=text,
         frequency=weight / weight.sum(),
-        split=_split(text, rng),
+        split=_split(text, locales, rng),
         cold=rng.random(len(text)) < config.cold,
     )
 
 
-def _split(text: pl.Series, rng: np.random.Generator) -> Ints:
-    """Split by distinct text, 70/10/20."""
-    _, group = np.unique(text.to_numpy(), return_inverse=True)
-    place = rng.permutation(group.max() + 1)[group] / (group.max() + 1)
-    return np.searchsorted([0.7, 0.8], place, side="right")
+def _split(text: pl.Series, locale: Ints, rng: np.random.Generator) -> Ints:
+    """Split by distinct text, 70/10/20 within each locale; a text of several locales goes with its first."""
+    _, first, group = np.unique(text.to_numpy(), return_index=True, return_inverse=True)
+    home = locale[first]
+    order = np.lexsort((rng.random(len(home)), home))
+    start, count = (
+        a[home[order]] for a in (np.searchsorted(home[order], np.arange(3)), np.bincount(home, minlength=3))
+    )
+    place = np.empty(len(home))
+    place[order] = (np.arange(len(home)) - start) / count
+    return np.searchsorted([0.7, 0.8], place, side="right")[group]
 
 
 def _distinct(
@@ -153,7 +159,7 @@ def _attributes(
     only_size: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[Ints, Ints]:
-    """Choose up to `how_many` of the seed product's own attributes; a need is narrowed by size or colour only."""
+    """Choose up to `how_many` of the seed product's own attributes; a need only by size, colour, count."""
     own = catalogue.values[seeds].astype(np.int64)
     flags = catalogue.features[seeds]
     slot = rng.integers(0, 3, len(seeds))

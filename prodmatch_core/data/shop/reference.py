@@ -1,4 +1,4 @@
-"""Reference figures of a shop: what the majority, word overlap, a reader of texts and the rule itself reach."""
+"""Reference figures of a shop: what the majority, word overlap, a reader of texts and the rule reach."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from prodmatch_core.errors import DataError
 def reference_figures(dataset: Dataset, seed: int) -> dict[str, dict[str, float]]:
     """Return accuracy and macro-F1 of four references on the test split, against the recorded labels.
 
-    `majority` answers the most frequent training label; `lexical` is a gradient-boosted tree on word overlap of
-    query and title; `reader` applies the rule to what the texts state, taking hidden facts as met; `rule` knows
-    everything but the raters' mistakes, and is the ceiling.
+    `majority` answers the most frequent training label; `lexical` is gradient-boosted trees on word overlap
+    of query and title; `reader` applies the rule to what the texts state, taking hidden facts as met; `rule`
+    knows everything but the raters' mistakes, and is the ceiling.
 
     Raises:
         DataError: the data set is not a shop with its truth.
@@ -41,7 +41,7 @@ def reference_figures(dataset: Dataset, seed: int) -> dict[str, dict[str, float]
 
 
 def judged_texts(dataset: Dataset) -> pl.DataFrame:
-    """Return the judgements, in order, with the query's `text` and `locale` and the product's texts beside them."""
+    """Return the judgements, in order, with query `text`, `locale` and the product's texts."""
     if dataset.judgements is None or dataset.queries is None or dataset.products is None:
         raise DataError(f"{dataset.source}: needs judgements, queries and products")
     return dataset.judgements.join(

@@ -52,7 +52,7 @@ def _metric(symbol: str, word: str, kana: str, value: float) -> tuple[list[str],
 
 def _milliliters(value: float) -> tuple[list[str], list[str], list[str]]:
     liters = [f"{_n(value / 1000)} L", f"{_n(value / 1000)}L"] if value >= 250 else []
-    ounces = [f"{round(value / 29.57)} oz"] if value <= 1000 else [f"{_n(value / 3785)} gallon"]
+    ounces = [f"{round(value / 29.57)} oz"] if value <= 1000 else [f"{_n(round(value / 3785, 1))} gallon"]
     small = [f"{_n(value)}ml", f"{_n(value)} ml"]
     spanish = [f"{_n(value)} ml", *(s.replace(".", ",") for s in liters)]
     if value > 3000:
@@ -151,7 +151,7 @@ _UNITS = {
     "count": _count,
 }
 _WORDS = {
-    "bed": lambda v: tuple(words.split("/") for words in _BEDS[v]),
+    "bed": lambda v: (_BEDS[v][0].split("/"), _BEDS[v][1].split("/"), _BEDS[v][2].split("/")),
     "wear": lambda v: (
         [f"size {v}", _WEAR[v], v],
         [f"talla {v}", v],

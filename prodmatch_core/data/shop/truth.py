@@ -25,8 +25,8 @@ def judgement_columns(
 ) -> dict[str, pl.Series | Floats]:
     """Return the columns of `judgements`.
 
-    True label, relevance, planted cause, the label a perfect reader of the texts would give, and the chance that
-    the recorded label is wrong.
+    True label, relevance, planted cause, the label a perfect reader of the texts would give, and the chance
+    that the recorded label is wrong.
     """
     return {
         "true_label": pl.Series(ESCI.labels).gather(label),
@@ -101,7 +101,7 @@ def _has(catalogue: Catalogue, rows: Ints, bit: Ints) -> np.ndarray:
 
 
 def relation_table(world: World) -> pl.DataFrame:
-    """Return relations between types: `fits_model`, `fits_size`, `fits_type`, `pairs`, `look_alike`, `need`, `department`."""
+    """Return relations of types: `fits_model/_size/_type`, `pairs`, `look_alike`, `need`, `department`."""
     rows: list[tuple[str, str, str]] = []
     keys = [t.key for t in world.types]
     for a, d in np.argwhere(world.fits > 0).tolist():
