@@ -186,6 +186,11 @@ class Pipeline:
             raise ValueError("expected at least one [[member]]")
 
 
+@attrs.frozen
+class _DataFile:
+    data: DataSection
+
+
 def load_pipeline(
     source: str | Path | Mapping[str, Any],
     overrides: Iterable[str] = (),
@@ -213,15 +218,22 @@ def load_pipeline(
     return pipeline
 
 
-def load_part(kind: str, use: str, overrides: Iterable[str] = (), registry: Registry | None = None) -> Part:
-    """Return one part outside a pipeline, e.g. the data set a command is given by name.
+def load_data(source: str, overrides: Iterable[str] = (), registry: Registry | None = None) -> DataSection:
+    """Return a `[data]` section outside a pipeline: a data set's name, or a TOML file that holds the section.
+
+    Args:
+        source: name of a data set, e.g. `shop.synthetic`, or path of a file that ends in `.toml`.
+        overrides: `path=value` below the section, e.g. `size=2000`; a leading `data.` is accepted.
+        registry: the parts there are; the installed plugins' by default.
 
     Raises:
         ConfigError: as `load_pipeline`.
     """
-    tree: dict[str, Any] = {"use": use}
-    apply_overrides(tree, overrides)
-    return Structurer(registry or default_registry()).top_part(tree, kind, use)
+    tree = read_toml(Path(source)) if source.endswith(".toml") else {"data": {"use": source}}
+    data = {"data": tree["data"]} if "data" in tree else {}
+    if isinstance(data.get("data"), dict):
+        apply_overrides(data["data"], [text.removeprefix("data.") for text in overrides])
+    return Structurer(registry or default_registry()).structure(data, _DataFile, source).data
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON with sorted keys; not-a-number becomes null, because JSON has no word for it."""
-    write_text(path, json.dumps(_plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
@@ -79,13 +79,14 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
         raise RunError(f"{path}: cannot be written: {error}. Free space or choose another --out.") from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value in JSON's own types: arrays as lists, paths as text, not-a-number as None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):  # NumPy arrays and scalars
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and value != value:
         return None
     if isinstance(value, Path):

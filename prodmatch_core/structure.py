@@ -7,7 +7,6 @@ the registry.
 
 from __future__ import annotations
 
-import contextlib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,17 +49,10 @@ class Structurer:
         Raises:
             ConfigError: with every problem found and the path of each.
         """
-        with _as_config_error(source):
+        try:
             return self.converter.structure(value, cls)
-
-    def top_part(self, value: Any, kind: str, source: str = "") -> Part:
-        """Return the part that the table `value` names by `use`, as `structure` does.
-
-        Raises:
-            ConfigError: as `structure`.
-        """
-        with _as_config_error(source):
-            return self.part(value, kind)
+        except (ClassValidationError, IterableValidationError, Mismatch) as error:
+            raise ConfigError(problems(error), source) from None
 
     def part(self, value: Any, kind: str, siblings: Iterable[str] = ()) -> Part:
         """Return the part that the table `value` names by `use`, with its own fields checked.
@@ -191,14 +183,6 @@ class Structurer:
         raise Mismatch(
             f"expected {' or '.join(WORDS.get(c, 'a list or table') for c in choices)}, got {show(value)}"
         )
-
-
-@contextlib.contextmanager
-def _as_config_error(source: str) -> Iterator[None]:
-    try:
-        yield
-    except (ClassValidationError, IterableValidationError, Mismatch) as error:
-        raise ConfigError(problems(error), source) from None
 
 
 def unstructure(value: Any) -> Any:

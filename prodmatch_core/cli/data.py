@@ -1,0 +1,158 @@
+"""`prodmatch data`: make, convert and describe data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prodmatch_core.cli import registry_of
+from prodmatch_core.cli.options import (
+    as_json,
+    data_root,
+    print_json,
+    read_context,
+    settings,
+    skip_bad_rows,
+)
+
+if TYPE_CHECKING:
+    from prodmatch_core.config import DataSection
+    from prodmatch_core.data.dataset import Dataset
+    from prodmatch_core.registry import Registry
+
+destination = click.option(
+    "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write."
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the data set that is there.")
+
+
+@click.group()
+def data() -> None:
+    """Make, convert and describe data sets."""
+
+
+@data.command()
+@click.argument("use", metavar="USE")
+@settings
+@destination
+@overwrite_option
+@click.pass_context
+def make(ctx: click.Context, use: str, settings: tuple[str, ...], out: Path, overwrite: bool) -> None:
+    """Write the data set USE, e.g. shop.synthetic, as a folder of Parquet files.
+
+    USE is the name of a data set in `prodmatch plugins`; --set gives its options, e.g. --set size=2000.
+    """
+    dataset, _ = read_source(use, settings, registry_of(ctx), None)
+    _write(dataset, out, overwrite)
+
+
+@data.command()
+@click.argument("source", metavar="FILE.toml|USE")
+@settings
+@data_root
+@skip_bad_rows
+@destination
+@overwrite_option
+@click.pass_context
+def convert(
+    ctx: click.Context,
+    source: str,
+    settings: tuple[str, ...],
+    data_root: Path | None,
+    skip_bad_rows: bool,
+    out: Path,
+    overwrite: bool,
+) -> None:
+    """Read files once and write them as a folder of Parquet files, which loads in a fraction of the time.
+
+    FILE.toml holds the [data] table of a pipeline file, or is one; USE is the name of a reader, with its
+    options given by --set, e.g. --set path=pairs.csv.
+    """
+    dataset, _ = read_source(source, settings, registry_of(ctx), data_root, skip_bad_rows)
+    _write(dataset, out, overwrite)
+
+
+@data.command()
+@click.argument("source", metavar="FOLDER|FILE.toml|USE")
+@settings
+@data_root
+@skip_bad_rows
+@as_json
+@click.pass_context
+def describe(
+    ctx: click.Context,
+    source: str,
+    settings: tuple[str, ...],
+    data_root: Path | None,
+    skip_bad_rows: bool,
+    as_json: bool,
+) -> None:
+    """Print counts, label shares, lengths, duplicates and leaks of a data set.
+
+    For an embedded shop also what the majority class, word overlap and the labelling rule reach on it.
+    """
+    from prodmatch_core.data.describe import describe as described
+    from prodmatch_core.data.describe import render
+
+    seed = 0
+    if Path(source).is_dir():
+        from prodmatch_core.data.folder import read_folder
+
+        dataset = read_folder(Path(source))
+    else:
+        dataset, section = read_source(source, settings, registry_of(ctx), data_root, skip_bad_rows)
+        seed = getattr(section.part.config, "seed", 0)
+    description = described(dataset)
+    figures = _reference_figures(dataset, seed)
+    if as_json:
+        print_json({**description, "reference_figures": figures} if figures else description)
+        return
+    click.echo(render(description))
+    if figures:
+        from prodmatch_core.cli.tables import print_table
+
+        measures = list(next(iter(figures.values())))
+        rows = [[name, *(f"{values[m]:.3f}" for m in measures)] for name, values in figures.items()]
+        click.echo()
+        print_table(["reference", *measures], rows, right=range(1, len(measures) + 1))
+
+
+def read_source(
+    source: str, settings: tuple[str, ...], registry: Registry, root: Path | None, skip_bad_rows: bool = False
+) -> tuple[Dataset, DataSection]:
+    """Read the data set that a command line names: a data set's name, or a TOML file with a [data] table.
+
+    Returns:
+        The data set, and the section it was read by.
+
+    Raises:
+        ConfigError: the file, the name or a setting is wrong.
+        DataError: a file cannot be read.
+    """
+    from prodmatch_core.config import load_data
+
+    section = load_data(source, settings, registry)
+    base = Path(source).parent if source.endswith(".toml") else Path.cwd()
+    context = read_context(root, base, section.split, skip_bad_rows)
+    return section.part.spec.load()(section.part.config, context), section
+
+
+def _write(dataset: Dataset, out: Path, overwrite: bool) -> None:
+    from prodmatch_core.data.folder import write_folder
+
+    write_folder(dataset, out, overwrite=overwrite)
+    tables = ", ".join(f"{name} {table.height}" for name, table in dataset.tables())
+    click.echo(f"{out}: {dataset.name}: {tables}")
+    for note in dataset.notes:
+        click.echo(f"note: {note}")
+
+
+def _reference_figures(dataset: Dataset, seed: int) -> dict[str, Any] | None:
+    """Return what the references reach on an embedded shop, None for any other data set."""
+    if "true_label" not in getattr(dataset.truth.get("judgements"), "columns", ()):
+        return None
+    from prodmatch_core.data.shop.reference import reference_figures
+
+    return reference_figures(dataset, seed)

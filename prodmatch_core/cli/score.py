@@ -1,0 +1,85 @@
+"""`prodmatch score RUN PAIRS -o OUT`: a finished run as a function from pairs to scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import polars as pl
+
+REQUIRED = ("query", "title")
+"Columns a file of pairs must have."
+ADDED = ("decided", "accepted", "score", "uncertainty")
+"Columns every scored file has, before one `p_<label>` per label."
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("pairs", metavar="PAIRS", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", metavar="OUT", required=True, type=click.Path(path_type=Path), help="File to write."
+)
+@click.option(
+    "--batch-rows",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20_000,
+    show_default=True,
+    help="Rows held in memory at a time.",
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+def score(run: Path, pairs: Path, out: Path, batch_rows: int, quiet: bool) -> None:
+    """Score a file of query-product pairs with a finished run.
+
+    PAIRS is CSV, TSV, JSON lines or Parquet with the columns query and title, and if you have them
+    description, bullets, brand, color, locale, query_id and product_id. OUT has the same rows in the same
+    order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added; its ending
+    says the format. A file of that name is replaced once all rows are scored.
+    """
+    from prodmatch_core.data.batches import BatchWriter, columns_of, format_of, read_batches
+    from prodmatch_core.errors import DataError, did_you_mean
+    from prodmatch_core.progress import reporting
+
+    format_of(out, "Name the output with one of these endings.")
+    columns = columns_of(pairs)
+    if not columns:
+        raise DataError(f"{pairs}: holds no pairs. Nothing was written.")
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        hints = "; ".join(f"{name}{did_you_mean(name, columns)}" for name in missing)
+        raise DataError(
+            f"{pairs}: lacks column{'s' if len(missing) > 1 else ''} {' and '.join(missing)}; "
+            f"it has {', '.join(columns)}. Rename the columns of the file. ({hints})"
+        )
+    from prodmatch_core.pipeline import FittedPipeline
+
+    fitted = FittedPipeline.load(run)
+    taken = [name for name in ADDED if name in columns]
+    taken += [f"p_{label}" for label in fitted.scheme.labels if f"p_{label}" in columns]
+    if taken:
+        raise DataError(
+            f"{pairs}: has column{'s' if len(taken) > 1 else ''} {', '.join(taken)}, which the scores are "
+            "written to. Rename or drop what the file has."
+        )
+    with reporting(quiet) as reporter, BatchWriter.open(out) as writer:
+        for frame in read_batches(pairs, batch_rows):
+            _check_texts(frame, pairs, writer.rows)
+            writer.write(fitted.score(frame))
+            reporter.message(f"scored {writer.rows} rows")
+    click.echo(out)
+
+
+def _check_texts(frame: pl.DataFrame, path: Path, before: int) -> None:
+    """Raise DataError at the first row without a text; `before` rows of the file came earlier."""
+    import polars as pl
+
+    from prodmatch_core.errors import DataError
+
+    for name in REQUIRED:
+        empty = frame[name].cast(pl.String).fill_null("").str.strip_chars() == ""
+        if empty.any():
+            row = before + int(empty.arg_max() or 0) + 1
+            raise DataError(f"{path}: row {row}: {name} is empty. Fill it or remove the row.")

@@ -1,0 +1,258 @@
+"""Tables of any length, a batch at a time: read CSV, TSV, JSON lines and Parquet, write them atomically.
+
+For work that must not hold a whole catalogue in memory, such as scoring. Text formats may be gzipped. CSV is
+read by the standard library: it knows quoted line breaks and row numbers, and is never slower than a model.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Self
+
+import attrs
+import polars as pl
+
+from prodmatch_core.errors import DataError
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+TEXT_SUFFIXES = (*SEPARATORS, ".jsonl", ".ndjson")
+FORMATS = "CSV, TSV, JSON lines and Parquet (.csv .tsv .jsonl .parquet; text also .gz)"
+
+
+def format_of(path: Path, remedy: str) -> str:
+    """Return the suffix that says how `path` is written, without `.gz`.
+
+    Raises:
+        DataError: the suffix is none that is known.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    packed = bool(suffixes) and suffixes[-1] == ".gz"
+    suffix = (suffixes[:-1] if packed else suffixes)[-1:] or [""]
+    if suffix[0] in TEXT_SUFFIXES or (suffix[0] == ".parquet" and not packed):
+        return suffix[0]
+    raise DataError(f"{path}: cannot tell the format from the name; known are {FORMATS}. {remedy}")
+
+
+def columns_of(path: Path) -> list[str]:
+    """Return the names of a file's columns; of JSON lines, the keys of the first.
+
+    Raises:
+        DataError: as `read_batches`.
+    """
+    for frame in read_batches(path, 1):
+        return frame.columns
+    return []
+
+
+def read_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file in order, at most `rows` at a time.
+
+    Columns of CSV and TSV files are texts, empty cells null; those of the other formats have their own types.
+
+    Raises:
+        DataError: the file is missing, of unknown format, not UTF-8, damaged, or a row has another number of
+            fields than the header; the message names the line.
+    """
+    suffix = format_of(path, "Rename or convert the file.")
+    try:
+        if suffix == ".parquet":
+            yield from _read_parquet(path, rows)
+        elif suffix in SEPARATORS:
+            yield from _read_separated(path, SEPARATORS[suffix], rows)
+        else:
+            yield from _read_json_lines(path, rows)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder. Name a file of pairs.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8: {error.reason}. Save the file as UTF-8.") from None
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: the gzip file is damaged: {error}. Copy or pack it again.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
+
+
+def _open(path: Path) -> IO[str]:
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _read_separated(path: Path, separator: str, rows: int) -> Iterator[pl.DataFrame]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a description may be longer than the default 128 kB
+    with _open(path) as stream:
+        reader = csv.reader(stream, delimiter=separator, strict=True)
+        try:
+            names = next(reader, None)
+            if names is None:
+                raise DataError(f"{path}: is empty. A header line with the columns' names is expected.")
+            if repeated := {name for name in names if names.count(name) > 1}:
+                raise DataError(f"{path}: column {min(repeated)} occurs more than once. Rename one of them.")
+            batch: list[list[str | None]] = []
+            for row in reader:
+                if not row:  # a blank line, as many editors leave at the end
+                    continue
+                if len(row) != len(names):
+                    raise DataError(
+                        f"{path}: line {reader.line_num}: {len(row)} fields where the header has "
+                        f"{len(names)}. Quote fields that hold the separator."
+                    )
+                batch.append([cell or None for cell in row])
+                if len(batch) == rows:
+                    yield _texts(batch, names)
+                    batch = []
+            if batch:
+                yield _texts(batch, names)
+        except csv.Error as error:
+            raise DataError(f"{path}: line {reader.line_num}: {error}. Mend the quotes.") from None
+
+
+def _texts(batch: list[list[str | None]], names: list[str]) -> pl.DataFrame:
+    return pl.DataFrame(batch, schema=dict.fromkeys(names, pl.String()), orient="row")
+
+
+def _read_json_lines(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    schema: pl.Schema | None = None
+    batch: list[dict[str, Any]] = []
+
+    def frame() -> pl.DataFrame:
+        try:
+            table = pl.DataFrame(batch, schema=schema, infer_schema_length=None)
+            return table.cast({pl.Null(): pl.String()})  # a key that is null so far may hold texts later
+        except (pl.exceptions.PolarsError, TypeError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise DataError(
+                f"{path}: up to line {number}: the values of a key differ in type: {first}."
+            ) from None
+
+    number = 0
+    with _open(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise DataError(
+                    f"{path}: line {number}: not JSON: {error}. One object a line is expected."
+                ) from None
+            if not isinstance(value, dict):
+                raise DataError(
+                    f"{path}: line {number}: one JSON object a line is expected, got {str(value)[:40]}."
+                )
+            if schema is not None and (new := sorted(value.keys() - schema.keys())):
+                raise DataError(
+                    f"{path}: line {number}: key {new[0]} is in none of the first {rows} lines. "
+                    "Give the first line every key, null where there is no value."
+                )
+            batch.append(value)
+            if len(batch) == rows:
+                part = frame()
+                schema = schema or part.schema
+                yield part
+                batch = []
+    if batch:
+        yield frame()
+
+
+def _read_parquet(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    if not path.is_file():
+        path.stat()  # says whether it is missing
+        raise IsADirectoryError(path)
+    try:
+        table = pl.scan_parquet(path, glob=False)
+        height = table.select(pl.len()).collect().item()
+        for start in range(0, height, rows):
+            yield table.slice(start, rows).collect()
+    except pl.exceptions.PolarsError as error:
+        first = str(error).strip().splitlines()[0]
+        raise DataError(f"{path}: not a Parquet file, or damaged: {first}.") from None
+
+
+@attrs.define
+class BatchWriter:
+    """Writes tables one after the other into a file that is there whole or not at all.
+
+    Use as a context manager: `with BatchWriter.open(path) as writer: writer.write(frame)`. The format follows
+    the suffix. Parquet batches wait as files of their own beside `path` and are joined at the end.
+    """
+
+    path: Path
+    suffix: str
+    _folder: Path
+    _count: int = 0
+    rows: int = 0
+    "Rows written so far."
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Make a writer.
+
+        Raises:
+            DataError: the format is unknown, or the folder is missing or cannot be written to.
+        """
+        suffix = format_of(path, "Name the output with one of these endings.")
+        folder = path.with_name(f".{path.name}.partial")
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written: {error.strerror}. Choose another output.") from None
+        return cls(path, suffix, folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: cannot be written: {error}. Free space or choose another output."
+            ) from None
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Append the rows of `frame`; all frames must have the same columns.
+
+        Raises:
+            DataError: the disk is full or cannot be written to.
+        """
+        try:
+            self._write(frame)
+        except OSError as error:
+            raise DataError(
+                f"{self.path}: cannot be written: {error}. Free space or choose another output."
+            ) from None
+        self._count += 1
+        self.rows += frame.height
+
+    def _write(self, frame: pl.DataFrame) -> None:
+        if self.suffix == ".parquet":
+            frame.write_parquet(self._folder / f"{self._count:08d}.parquet")
+            return
+        if self.suffix in SEPARATORS:
+            text = frame.write_csv(separator=SEPARATORS[self.suffix], include_header=self._count == 0)
+        else:
+            text = frame.write_ndjson()
+        opener = gzip.open if self.path.suffix.lower() == ".gz" else open
+        with opener(self._folder / "text", "ab") as stream:
+            stream.write(text.encode())
+
+    def _finish(self) -> None:
+        whole = self._folder / ("whole.parquet" if self.suffix == ".parquet" else "text")
+        if self.suffix == ".parquet" and self._count:
+            parts = [self._folder / f"{number:08d}.parquet" for number in range(self._count)]
+            pl.scan_parquet(parts).sink_parquet(whole, maintain_order=True)
+        elif not self._count:
+            whole.touch()
+        whole.replace(self.path)
