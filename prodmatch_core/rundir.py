@@ -269,4 +269,5 @@ class Run:
             decisions=rows["decided"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
             groups=rows["query_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
             scheme=self.scheme,
+            weights=rows["weight"].to_numpy().astype(np.float64),
         )

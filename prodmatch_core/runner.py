@@ -262,17 +262,13 @@ class _Runner:
         return combined
 
     def _frame(self, table: dict[str, Decisions], decided: bool) -> pl.DataFrame:
-        return pl.concat(
-            [
-                frame_of(
-                    self.rows[split].select("query_id", "product_id", "locale", "split", "label"),
-                    decisions,
-                    self.scheme,
-                    decided,
-                )
-                for split, decisions in table.items()
-            ]
-        )
+        ids = ("query_id", "product_id", "locale", "split", "label")
+        frames = []
+        for split, decisions in table.items():
+            weight = pl.Series("weight", self.examples[split].weight)
+            rows = self.rows[split].select(*ids, weight)
+            frames.append(frame_of(rows, decisions, self.scheme, decided))
+        return pl.concat(frames)
 
     # -- evaluate -------------------------------------------------------------------------------------------------
 
