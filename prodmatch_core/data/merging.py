@@ -44,10 +44,10 @@ def merge_judgements(
         agreed, torn = groups.filter(pl.col("kinds") == 1), groups.filter(pl.col("kinds") > 1)
         if agreed.height:
             surplus = int(agreed["rows"].sum()) - agreed.height
-            notes.append(f"{surplus} rows repeat a query, product and label: merged")
+            notes.append(f"rows merged because they repeat a query, product and label: {surplus}")
         if torn.height:
             rule = "the mean decides" if thresholds else "the majority decides, in a tie the worse label"
-            notes.append(f"{torn.height} pairs of query and product have different labels: {rule}")
+            notes.append(f"pairs of query and product with different labels: {torn.height} ({rule})")
         merged = frame.select(_PAIR).unique(maintain_order=True)
         values = pl.concat(
             [

@@ -325,7 +325,7 @@ def _products(frame: pl.DataFrame) -> tuple[pl.DataFrame, Iterable[str]]:
         *(pl.col(name).drop_nulls().first() for name in fields), titles=pl.col("title").n_unique()
     )
     several = int((products["titles"] > 1).sum())
-    notes = [f"{several} products have more than one title: the first is kept"] if several else []
+    notes = [f"products with more than one title, of which the first is kept: {several}"] if several else []
     return products.drop("titles"), notes
 
 

@@ -163,15 +163,13 @@ class Leaks:
 
     def notes(self) -> list[str]:
         """Return a line for each count that is not 0."""
+        harm = "measures on test are too good"
         lines = (
-            (self.queries, "query texts are in more than one split: measures on test are too good"),
-            (
-                self.pairs,
-                "pairs of query and title are in more than one split: measures on test are too good",
-            ),
-            (self.titles, "product titles are in more than one split (for information)"),
+            ("query texts", self.queries, harm),
+            ("pairs of query and title", self.pairs, harm),
+            ("product titles", self.titles, "for information"),
         )
-        return [f"{count} {text}" for count, text in lines if count]
+        return [f"{what} in more than one split: {count} ({why})" for what, count, why in lines if count]
 
 
 def leaks(dataset: Dataset) -> Leaks:

@@ -135,6 +135,7 @@ def test_a_frame_of_pairs_keeps_its_order_and_stores_texts_once() -> None:
     corpus, examples = frame_examples(frame)
     assert isinstance(corpus, Corpus)
     assert (corpus.queries.height, corpus.products.height) == (2, 2)
+    assert corpus.queries["locale"].to_list() == ["en", "en"]
     queries, products = corpus.query_texts(), corpus.product_texts(["title"])
     assert [(queries[q], products[p]) for q, p in zip(examples.query, examples.product, strict=True)] == [
         ("b", "x"),

@@ -107,6 +107,22 @@ def test_quote_that_is_never_closed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "row", ['""best"",a,match', '""best"" tv,a,match', '"best" "tv",a,match', '"best" tv,a,match']
+)
+def test_text_outside_the_quotes_of_a_field(tmp_path: Path, row: str) -> None:
+    assert message(tmp_path, "a.csv", GOOD + row + "\n") == (
+        "a.csv, row 4: a quote inside a quoted field is not doubled. "
+        "Quote fields that contain the separator, a quote or a line break, "
+        "or pass --skip-bad-rows to leave such rows out."
+    )
+
+
+def test_surplus_field_in_a_last_row_without_line_end(tmp_path: Path) -> None:
+    text = "query,title,label,brand\ntv,a,match,X\ntv,b,mismatch,Y,"
+    assert message(tmp_path, "a.csv", text).startswith("a.csv, row 3: 5 fields where the header has 4. ")
+
+
 def test_row_numbers_count_the_lines_within_quoted_fields(tmp_path: Path) -> None:
     text = 'query,title,label,description\ntv,a,match,"one\ntwo\nthree"\n\ntv,b,bad,\n'
     assert message(tmp_path, "a.csv", text).startswith('a.csv, row 6, column label: "bad" is none')

@@ -174,7 +174,7 @@ def test_gains_and_positive_labels_have_defaults(tmp_path: Path) -> None:
 def test_rows_that_say_the_same_are_merged_and_counted(tmp_path: Path) -> None:
     dataset = read_text(tmp_path, "query,title,label\nq,x,match\nq,x,match\nq,x,match\nq,y,mismatch\n")
     assert len(labels_of(dataset)) == 2
-    assert dataset.notes == ("2 rows repeat a query, product and label: merged",)
+    assert dataset.notes == ("rows merged because they repeat a query, product and label: 2",)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_contradicting_words_are_settled_by_majority_and_a_tie_by_the_worse(
     )
     assert labels_of(dataset)[0] == ("q", "x", label)
     assert dataset.notes == (
-        "1 pairs of query and product have different labels: the majority decides, in a tie the worse label",
+        "pairs of query and product with different labels: 1 (the majority decides, in a tie the worse label)",
     )
 
 
@@ -203,9 +203,12 @@ def test_contradicting_numbers_are_settled_by_their_mean(tmp_path: Path) -> None
     assert labels_of(dataset) == [("q", "x", "match"), ("q", "y", "mismatch")]
 
 
-def test_numbers_that_agree_keep_their_label_whatever_rounding_does_to_the_mean(tmp_path: Path) -> None:
-    rows = "q,x,2.67\n" * 3 + "q,y,1\n"
-    dataset = read_text(tmp_path, "query,title,label\n" + rows, thresholds={"match": 2.67})
+@pytest.mark.parametrize("number", ["2.67", "0.33333333333333"])
+def test_numbers_that_agree_keep_their_label_whatever_rounding_does_to_the_mean(
+    tmp_path: Path, number: str
+) -> None:
+    text = "query,title,label\n" + f"q,x,{number}\n" * 3 + "q,y,0\n"
+    dataset = read_text(tmp_path, text, thresholds={"match": float(number)})
     assert labels_of(dataset)[0] == ("q", "x", "match")
 
 
@@ -228,7 +231,7 @@ def test_a_product_id_with_two_titles_keeps_the_first_and_says_so(tmp_path: Path
     dataset = read_text(tmp_path, text)
     assert dataset.products is not None
     assert dataset.products["title"].to_list() == ["x"]
-    assert "1 products have more than one title: the first is kept" in dataset.notes
+    assert "products with more than one title, of which the first is kept: 1" in dataset.notes
 
 
 def test_an_empty_column_name_ignores_a_column_of_the_same_name(tmp_path: Path) -> None:
@@ -289,9 +292,9 @@ def test_a_text_in_two_given_splits_under_two_ids_is_kept_and_counted(tmp_path: 
     )
     notes = read_text(tmp_path, text).notes
     assert notes == (
-        "1 query texts are in more than one split: measures on test are too good",
-        "1 pairs of query and title are in more than one split: measures on test are too good",
-        "1 product titles are in more than one split (for information)",
+        "query texts in more than one split: 1 (measures on test are too good)",
+        "pairs of query and title in more than one split: 1 (measures on test are too good)",
+        "product titles in more than one split: 1 (for information)",
     )
 
 

@@ -136,7 +136,7 @@ def test_real_crowdflower_rows_and_label_shares(real: Path) -> None:
     assert dataset.queries.height == 210
     expected = {"excellent": 0.606, "good": 0.172, "fair": 0.146, "poor": 0.076}
     assert shares(dataset) == pytest.approx(expected, abs=0.005)
-    assert any(note.startswith("87 rows repeat") for note in dataset.notes)
+    assert "rows merged because they repeat a query, product and label: 87" in dataset.notes
 
 
 @pytest.mark.real

@@ -40,6 +40,7 @@ def counts(frame: pl.DataFrame) -> dict[str, int]:
         ("caf\u00e9", "cafe\u0301"),
         ("\uff34\uff36", "tv"),
         ("a\u00a0b", "a b"),
+        ("\u210c", "h"),
     ],
 )
 def test_spellings_of_one_query_have_one_normal_form(one: str, other: str) -> None:
@@ -261,7 +262,7 @@ def test_a_title_shared_by_train_and_test_is_for_information() -> None:
 def test_one_text_under_two_ids_across_splits_is_a_leak_with_its_pairs() -> None:
     found = leaks(altered("queries", "text", ["tv", " TV"]))
     assert found == Leaks(queries=1, pairs=1, titles=1)
-    assert found.notes()[0] == "1 query texts are in more than one split: measures on test are too good"
+    assert found.notes()[0] == "query texts in more than one split: 1 (measures on test are too good)"
 
 
 def test_no_leaks_no_notes() -> None:
