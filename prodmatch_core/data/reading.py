@@ -21,6 +21,10 @@ class SplitConfig:
     seed: int = attrs.field(default=0, validator=non_negative)
     "Which queries go where."
 
+    def __attrs_post_init__(self) -> None:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"valid and test together must leave rows to train on, got {self.valid} and {self.test}")
+
 
 @attrs.frozen
 class ReadContext:
