@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from prodmatch_core.config import Pipeline
+from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import ConfigError, RunError
 from prodmatch_core.evaluation import curves, probability
 from prodmatch_core.evaluation.evaluated import Evaluated
@@ -291,28 +292,37 @@ def _mistake(mistake: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def data_card(run: Run) -> dict[str, Any]:
-    """Return the data card with the label shares of every split."""
+    """Return what `data.describe.describe` wrote, arranged for reading: splits in order, counts by label."""
     data = run.data
     splits: list[dict[str, Any]] = []
-    for name, split in (data.get("splits") or {}).items():
-        counts = split.get("labels") or {}
-        labels = [label for label in run.scheme.labels if label in counts]
-        labels += [label for label in counts if label not in labels]
-        total = sum(counts.values())
-        shares = [(label, counts[label] / total if total else 0.0) for label in labels]
-        bar = charts.share_bar(shares, f"labels-{len(splits)}", f"Label shares of {name}") if total else ""
-        cells = {label: {"count": counts[label], "share": share} for label, share in shares}
+    for name in sorted(
+        data.get("splits") or {}, key=lambda n: SPLITS.index(n) if n in SPLITS else len(SPLITS)
+    ):
+        split = data["splits"][name]
+        found = split.get("labels") or {}
+        shares = [(label, float(found[label])) for label in run.scheme.labels if label in found]
+        bar = charts.share_bar(shares, f"labels-{len(splits)}", f"Label shares of {name}") if shares else ""
+        cells = {
+            label: {"count": round(share * (split.get("judgements") or 0)), "share": share}
+            for label, share in shares
+        }
         splits.append(
-            {**_complete(split, "queries", "examples"), "name": name, "bar": Markup(bar), "cells": cells}
+            {**_complete(split, "queries", "judgements"), "name": name, "bar": Markup(bar), "cells": cells}
         )
-    labels = list(dict.fromkeys(label for split in splits for label in split["cells"]))
-    labels.sort(
-        key=lambda label: run.scheme.labels.index(label) if label in run.scheme.labels else len(labels)
-    )
-    order = {"train": 0, "valid": 1, "test": 2}
-    splits.sort(key=lambda split: order.get(split["name"], len(order)))
-    keys = ("name", "source", "licence", "fingerprint", "notes", "tables", "locales", "query_words_mean")
-    return {**_complete(data, *keys, "title_characters_mean"), "splits": splits, "labels": labels}
+    lengths = data.get("lengths") or {}
+    facts = [
+        ("Characters per query", (lengths.get("queries.text") or {}).get("median")),
+        ("Characters per title", (lengths.get("products.title") or {}).get("median")),
+        ("Judgements per query", (data.get("judgements_per_query") or {}).get("median")),
+    ]
+    return {
+        **_complete(data, "name", "source", "licence", "fingerprint", "notes"),
+        "facts": facts,
+        "splits": splits,
+        "labels": [label for label in run.scheme.labels if any(label in split["cells"] for split in splits)],
+        "tables": {name: table.get("rows") for name, table in (data.get("tables") or {}).items()},
+        "locales": {name: locale.get("products") for name, locale in (data.get("locales") or {}).items()},
+    }
 
 
 def _stage(name: str) -> tuple[bool, int, str]:

@@ -77,6 +77,7 @@ def report_registry() -> Registry:
         EncoderSpec(
             name="blade.stack", summary="A stack.", factory=where, config=StackConfig, gives={"pairs"}
         ),
+        EncoderSpec(name="core.overlap", summary="Overlap.", factory=where, gives={"probabilities"}),
         EncoderSpec(name="baselines.gbdt", summary="Trees.", factory=where, gives={"probabilities"}),
         LossSpec(name="core.cross_entropy", summary="Cross-entropy.", factory=where, needs={"logits"}),
         LossSpec(
@@ -310,20 +311,17 @@ def data_card(scheme: LabelScheme) -> dict[str, Any]:
         "licence": "CC0-1.0",
         "fingerprint": "3b5d" * 16,
         "notes": ["12 rows skipped: no title", "3 queries occur in train and test: kept in train"],
-        "tables": {"products": 11834, "queries": 1523, "judgements": 20000},
+        "tables": {"products": {"rows": 11834}, "queries": {"rows": 1523}, "judgements": {"rows": 20000}},
         "splits": {
             split: {
-                "examples": size,
+                "judgements": size,
                 "queries": size // 12,
-                "labels": {
-                    label: round(size * share) for label, share in zip(scheme.labels, shares, strict=True)
-                },
+                "labels": dict(zip(scheme.labels, shares, strict=True)),
             }
             for split, size in (("test", 3000), ("train", 14000), ("valid", 3000))
         },
-        "locales": {"es": 1203, "jp": 2100, "us": 8531},
-        "query_words_mean": 3.41,
-        "title_characters_mean": None,
+        "locales": {"es": {"products": 1203}, "jp": {"products": 2100}, "us": {"products": 8531}},
+        "lengths": {"queries.text": {"median": 21.0}, "products.title": {"median": None}},
     }
 
 
