@@ -245,7 +245,7 @@ def test_measure_without_a_known_direction() -> None:
     assert "prodmatch_measures() failed" in states[0].problem
 
 
-# -- names ----------------------------------------------------------------------------------------------------
+# -- names ---------------------------------------------------------------------------------------------------
 
 
 def test_same_part_name_in_two_distributions_is_an_error_that_names_both() -> None:
@@ -285,7 +285,7 @@ def test_the_same_name_may_be_used_for_different_kinds() -> None:
     assert registry.get("encoder", "acme.both").kind == "encoder"
 
 
-# -- versions and switches ------------------------------------------------------------------------------------
+# -- versions and switches -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -355,7 +355,7 @@ def test_strict_mode_ends_at_the_first_failure_with_its_trace(monkeypatch: pytes
     assert str(caught.value).endswith("ImportError: no scipy")
 
 
-# -- at work --------------------------------------------------------------------------------------------------
+# -- at work -------------------------------------------------------------------------------------------------
 
 
 def test_listener_that_raises_is_logged_and_the_others_hear(caplog: pytest.LogCaptureFixture) -> None:
