@@ -40,7 +40,7 @@ def test_the_base_file_is_valid(tmp_path: Path, registry: Registry) -> None:
     assert load_pipeline(path, registry=registry).member[0].name == "text"
 
 
-# -- files ----------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 def test_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
@@ -88,7 +88,7 @@ def test_empty_file(complain) -> None:
     )
 
 
-# -- values ---------------------------------------------------------------------------------------------------
+# -- values --------------------------------------------------------------------------------------------------
 
 
 def test_text_where_a_number_between_0_and_1_is_expected(complain) -> None:
@@ -159,7 +159,7 @@ def test_no_members(complain) -> None:
     )
 
 
-# -- keys and parts -------------------------------------------------------------------------------------------
+# -- keys and parts ------------------------------------------------------------------------------------------
 
 
 def test_unknown_key_names_the_nearest(complain) -> None:
@@ -258,7 +258,7 @@ def test_plugin_whose_types_cannot_be_resolved_is_the_plugins_fault(registry: Re
         load_pipeline(tree, registry=fake_registry(broken))
 
 
-# -- fit ------------------------------------------------------------------------------------------------------
+# -- fit -----------------------------------------------------------------------------------------------------
 
 
 def test_loss_that_needs_what_the_encoder_does_not_give(complain) -> None:
@@ -348,7 +348,7 @@ def test_many_problems_are_told_at_once_in_file_order(complain) -> None:
     )
 
 
-# -- settings -------------------------------------------------------------------------------------------------
+# -- settings ------------------------------------------------------------------------------------------------
 
 
 def test_every_bad_setting_is_told(complain) -> None:
@@ -374,7 +374,7 @@ def test_setting_of_the_wrong_type_is_told_like_one_in_the_file(complain) -> Non
     )
 
 
-# -- a data section alone -------------------------------------------------------------------------------------
+# -- a data section alone ------------------------------------------------------------------------------------
 
 
 def test_data_set_by_name_with_a_wrong_option(registry: Registry) -> None:

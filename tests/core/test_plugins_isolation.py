@@ -9,6 +9,9 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
 
 import prodmatch_core
 from prodmatch_core import hookimpl, plugins
@@ -245,7 +248,7 @@ def test_measure_without_a_known_direction() -> None:
     assert "prodmatch_measures() failed" in states[0].problem
 
 
-# -- names ----------------------------------------------------------------------------------------------------
+# -- names ---------------------------------------------------------------------------------------------------
 
 
 def test_same_part_name_in_two_distributions_is_an_error_that_names_both() -> None:
@@ -285,7 +288,7 @@ def test_the_same_name_may_be_used_for_different_kinds() -> None:
     assert registry.get("encoder", "acme.both").kind == "encoder"
 
 
-# -- versions and switches ------------------------------------------------------------------------------------
+# -- versions and switches -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -323,6 +326,32 @@ def test_plugin_that_fits_the_core_loads(requirement: str) -> None:
     assert states[0].state == "ok"
 
 
+@given(
+    here=st.lists(st.integers(0, 3), min_size=1, max_size=4),
+    bounds=st.lists(
+        st.tuples(st.sampled_from([">=", "<", "=="]), st.lists(st.integers(0, 3), min_size=1, max_size=4)),
+        max_size=3,
+    ),
+)
+def test_quick_look_at_a_requirement_never_accepts_what_packaging_refuses(
+    here: list[int], bounds: list[tuple[str, list[int]]]
+) -> None:
+    version = ".".join(map(str, here))
+    text = "prodmatch-core" + ",".join(sign + ".".join(map(str, bound)) for sign, bound in bounds)
+    if plugins._plainly_met(text, version):
+        assert Requirement(text).specifier.contains(version)
+    else:
+        assert "==" in text or not Requirement(text).specifier.contains(version)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["prodmatch-core~=0.1", "prodmatch-core!=1.0", "prodmatch-core>=1; extra == 'x'", "prodmatch-core[x]"],
+)
+def test_quick_look_leaves_anything_unusual_to_packaging(text: str) -> None:
+    assert not plugins._plainly_met(text, "1.0")
+
+
 def test_source_tree_without_a_version_accepts_every_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prodmatch_core, "__version__", prodmatch_core.UNINSTALLED)
     _, states = load(plugin(module(prodmatch_losses=losses("acme.loss")), requires=["prodmatch-core>=1"]))
@@ -355,7 +384,7 @@ def test_strict_mode_ends_at_the_first_failure_with_its_trace(monkeypatch: pytes
     assert str(caught.value).endswith("ImportError: no scipy")
 
 
-# -- at work --------------------------------------------------------------------------------------------------
+# -- at work -------------------------------------------------------------------------------------------------
 
 
 def test_listener_that_raises_is_logged_and_the_others_hear(caplog: pytest.LogCaptureFixture) -> None:

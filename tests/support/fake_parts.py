@@ -119,6 +119,10 @@ def records() -> list[Spec]:
         EncoderSpec(
             name="fake.trees", summary="Fits itself.", factory=f"{where}:Trees", gives={"probabilities"}
         ),
+        # Every pipeline is measured beside the core's baseline unless it says otherwise.
+        EncoderSpec(
+            name="core.overlap", summary="Word overlap.", factory=f"{where}:Overlap", gives={"probabilities"}
+        ),
         LossSpec(name="fake.entropy", summary="Cross entropy.", factory=f"{where}:Entropy", needs={"logits"}),
         LossSpec(
             name="fake.margin",
