@@ -152,6 +152,7 @@ def decisions(scheme: LabelScheme, rows: int, seed: int) -> pl.DataFrame:
             "product_id": [f"p{row}" for row in range(rows)],
             "locale": [("us", "es", "jp")[row // 12 % 3] for row in range(rows)],
             "split": ["test"] * rows,
+            "weight": [1.0] * rows,
             "label": names[labels].tolist(),
             "decided": names[decided].tolist(),
             "accepted": [True] * rows,

@@ -219,7 +219,7 @@ def test_lines_that_show_the_same_value_share_the_bold(
 def test_undefined_values_are_en_dashes(esci_html: str, esci_page: Page) -> None:
     assert '<td class="n">–</td>' in esci_html
     assert "frequency tail 64 768 – 0.660" in esci_page.text
-    assert "Characters per title –" in esci_page.text
+    assert "Characters per title, median –" in esci_page.text
     assert not re.search(r"\b(None|nan|null|undefined)\b", esci_page.text)
 
 
