@@ -1,0 +1,49 @@
+"""Which rows go into which batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def epoch_batches(
+    lengths: np.ndarray, batch_size: int, rng: np.random.Generator, window: int = 32
+) -> Iterator[np.ndarray]:
+    """Yield the rows of one epoch in shuffled batches of examples of similar length.
+
+    Rows are shuffled, then sorted by length within windows of `window` batches, so that little is padded while
+    batches still mix; the batches of a window come in random order.
+
+    Args:
+        lengths: (n,) int64 cost of each example in tokens.
+        batch_size: rows a batch; the last one may be smaller.
+        rng: source of the order.
+        window: batches sorted together.
+    """
+    order = rng.permutation(len(lengths))
+    span = batch_size * window
+    for start in range(0, len(order), span):
+        rows = order[start : start + span]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        cuts = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        for index in rng.permutation(len(cuts)):
+            yield cuts[index]
+
+
+def budget_batches(lengths: np.ndarray, budget: int, largest: int = 4096) -> Iterator[np.ndarray]:
+    """Yield all rows sorted by length, in batches whose padded size stays within `budget` tokens.
+
+    A single row longer than the budget makes a batch of its own.
+    """
+    order = np.argsort(lengths, kind="stable")
+    ordered = np.maximum(lengths[order], 1)
+    start = 0
+    while start < len(order):
+        # Sorted ascending, the last row of a batch decides its padded width.
+        stop = min(start + largest, len(order))
+        counts = np.arange(1, stop - start + 1)
+        fits = int(np.searchsorted(ordered[start:stop] * counts, budget, side="right"))
+        stop = start + max(fits, 1)
+        yield order[start:stop]
+        start = stop
