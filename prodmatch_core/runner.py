@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -115,6 +116,7 @@ class _Runner:
         from prodmatch_core.report import write_report
 
         write_report(draft_run, self.registry)
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
         run = Run(self.draft.finish())
         self.registry.announce("prodmatch_run_finished", run=run, report=self.metrics)
         return run
