@@ -38,7 +38,7 @@ class NgramConfig:
     "Also hash every word as a whole."
     buckets: int = attrs.field(default=2**16, validator=at_least(2))
     "Rows of the table that n-grams are hashed into; n-grams in one row share a vector."
-    width: int = attrs.field(default=96, validator=at_least(4))
+    width: int = attrs.field(default=32, validator=at_least(4))
     "Size of an n-gram's vector and of the vectors given."
     max_ngrams: int = attrs.field(default=1000, validator=at_least(1))
     "N-grams read of a text, from its beginning."
