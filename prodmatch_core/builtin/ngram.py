@@ -1,11 +1,9 @@
-"""`core.ngram`: hashed character n-grams. Fast on a CPU, at home in every language, no vocabulary to keep.
+"""`core.ngram`: a fast encoder of hashed character n-grams.
 
-A text is the set of its n-grams and words, each hashed to a row of a table (arXiv 1607.04606, section 3.2) and
-weighed by a learned importance that starts from its rarity in the catalogue.
-
-As two towers, a text's vector is the weighted sum of its rows. Read as a pair, the query's n-grams fall into those
-the product has and those it lacks, and the product's into those asked for and the rest: each group is a vector, and
-beside them stand the shares by n-gram length and by word, which is what a reader of titles would look at first.
+Each n-gram has a vector and an importance, both learnt; importances begin as inverse document frequencies. A text
+is the weighted sum of its n-grams' vectors. In `pair` mode the n-grams of the two sides are first compared: what
+both have, what the query asks for in vain and what only the product has become three bags, beside figures of how
+much of each side the other covers, per order of n-gram and per word of the query.
 """
 
 from __future__ import annotations
@@ -17,211 +15,224 @@ import attrs
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from prodmatch_core.builtin.configs import NgramConfig
-from prodmatch_core.builtin.hashing import Grams, hash_texts
-from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, gather_ragged
+from prodmatch_core.builtin.hashing import SHORTEST, Grams, hash_texts
+from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Prepared, gather_ragged
 from prodmatch_core.data.corpus import Corpus
 
-WORD_SHARES = 6
-"How many figures summarise the coverage of the query's words."
-FOUND = 0.99
-"A word counts as found when this share of its n-grams' importance is in the product."
-MISSED = 0.3
-"A word counts as missed below this share."
-
-
-class NgramEncoder(Encoder):
-    """Encodes pairs, or each side alone, from hashed n-grams."""
-
-    def __init__(self, config: NgramConfig, rarity: np.ndarray) -> None:
-        """Make the encoder; `rarity` (buckets,) float32 is where the importance of each row starts."""
-        super().__init__()
-        self.config = config
-        self.width = config.width
-        self.pair = config.mode == "pair"
-        self.orders = config.max_n - config.min_n + 2  # whole words are an order of their own
-        self.table = nn.EmbeddingBag(config.buckets, config.width, mode="sum")
-        nn.init.normal_(self.table.weight, std=0.3 if self.pair else 1.0)
-        self.importance = nn.Embedding(config.buckets, 1)
-        self.importance.weight.data[:, 0] = torch.from_numpy(np.log(rarity))
-        if self.pair:
-            size = 3 * config.width + 2 * self.orders + WORD_SHARES + 2
-            self.mix = nn.Sequential(
-                nn.LayerNorm(size),
-                nn.Linear(size, config.width),
-                nn.GELU(),
-                nn.Dropout(config.dropout),
-                nn.Linear(config.width, config.width),
-                nn.GELU(),
-            )
-        else:
-            self.query_tower, self.product_tower = _tower(config.width), _tower(config.width)
-
-    @classmethod
-    def build(cls, config: NgramConfig, data: FitData, rng: np.random.Generator) -> Self:
-        """Make an encoder whose importances start from document frequencies in the catalogue."""
-        grams = _hash(data.corpus.product_texts(config.fields), config)
-        texts = len(grams.lengths)
-        # Two n-grams of one text in one row count twice; no row is in more texts than there are.
-        frequency = np.minimum(np.bincount(grams.codes % config.buckets, minlength=config.buckets), texts)
-        return cls(config, (1 + np.log((texts + 1) / (frequency + 1))).astype(np.float32))
-
-    @classmethod
-    def load(cls, config: NgramConfig, folder: Path) -> Self:
-        """Make an encoder for weights that are loaded afterwards; hashing needs no vocabulary."""
-        return cls(config, np.ones(config.buckets, dtype=np.float32))
-
-    def save_assets(self, folder: Path) -> None:
-        """Write nothing: all that was learnt is in the weights."""
-
-    def prepare(self, corpus: Corpus) -> PreparedNgrams:
-        """Hash every query and product once."""
-        return PreparedNgrams(
-            _hash(corpus.query_texts(), self.config),
-            _hash(corpus.product_texts(self.config.fields), self.config),
-            self.config.buckets,
-            self.pair,
-        )
-
-    def forward(self, batch: Batch) -> Encoding:
-        """Return a pair vector, or a vector of each side, of `width`."""
-        if self.pair:
-            return Encoding(pair=self.mix(torch.cat([self._groups(batch), self._shares(batch)], dim=1)))
-        return Encoding(
-            query=self._text(batch, "query", self.query_tower),
-            product=self._text(batch, "product", self.product_tower),
-        )
-
-    def _weights(self, ids: Tensor) -> Tensor:
-        return self.importance(ids)[:, 0].exp()
-
-    def _text(self, batch: Batch, side: str, tower: nn.Module) -> Tensor:
-        ids, pair, offsets = (batch[f"{side}_{name}"] for name in ("ids", "pair", "offsets"))
-        weights = self._weights(ids)
-        length = (_sum(weights**2, pair, len(offsets)) + 1e-6).sqrt()
-        vector = self.table(ids, offsets, per_sample_weights=weights / length[pair])
-        return vector + tower(vector)
-
-    def _groups(self, batch: Batch) -> Tensor:
-        """Return the vectors of what is shared, what is asked for in vain, and what nobody asked for."""
-        vectors = []
-        for side, groups in (("query", (True, False)), ("product", (False,))):
-            ids, pair, offsets = (batch[f"{side}_{name}"] for name in ("ids", "pair", "offsets"))
-            weights = self._weights(ids)
-            weights = weights / _sum(weights, pair, len(offsets)).clamp_min(1e-6)[pair]
-            for shared in groups:
-                inside = batch[f"{side}_shared"] == shared
-                vectors.append(self.table(ids, offsets, per_sample_weights=weights * inside))
-        return torch.cat(vectors, dim=1)
-
-    def _shares(self, batch: Batch) -> Tensor:
-        """Return which share of either side is found on the other, by n-gram length and by word of the query."""
-        pairs = len(batch["query_offsets"])
-        columns = []
-        for side in ("query", "product"):
-            weights = self._weights(batch[f"{side}_ids"])
-            cell = batch[f"{side}_pair"] * self.orders + batch[f"{side}_order"]
-            shared = _sum(weights * batch[f"{side}_shared"], cell, pairs * self.orders)
-            whole = _sum(weights, cell, pairs * self.orders)
-            columns.append((shared / whole.clamp_min(1e-6)).view(pairs, self.orders))
-        return torch.cat([*columns, self._words(batch, pairs)], dim=1)
-
-    def _words(self, batch: Batch, pairs: int) -> Tensor:
-        """Return how well the query's words are covered: worst, best, mean, found, missed and last; and lengths."""
-        weights, owner = self._weights(batch["query_ids"]), batch["word_pair"]
-        whole = _sum(weights, batch["query_word"], len(owner))
-        covered = _sum(weights * batch["query_shared"], batch["query_word"], len(owner)) / whole.clamp_min(
-            1e-6
-        )
-        count = batch["query_words"].to(covered.dtype).clamp_min(1)
-        worst = covered.new_ones(pairs).scatter_reduce(0, owner, covered, "amin")
-        best = covered.new_zeros(pairs).scatter_reduce(0, owner, covered, "amax")
-        mean = _sum(covered, owner, pairs) / count
-        found = _sum((covered > FOUND).to(covered.dtype), owner, pairs) / count
-        missed = _sum((covered < MISSED).to(covered.dtype), owner, pairs) / count
-        # In English the last word is most often the thing itself.
-        last = _sum(covered * batch["word_last"], owner, pairs)
-        lengths = [batch[name].to(covered.dtype).log1p() for name in ("query_words", "product_words")]
-        return torch.stack([worst, best, mean, found, missed, last, *lengths], dim=1)
+WORD_FIGURES = 8
+"Figures of a pair about the query's words and both sides' lengths; see `NgramEncoder._figures`."
+EPSILON = 1e-6
 
 
 @attrs.frozen(eq=False)
-class PreparedNgrams:
-    """A corpus as hashed n-grams."""
+class NgramTexts:
+    """The n-grams of a corpus. Batches are flat: values of all pairs one after the other, with offsets."""
 
     queries: Grams
     products: Grams
     buckets: int
-    pair: bool
-    "Whether batches say which n-grams the two sides share."
+    compare: bool
+    "Whether batches say which n-grams a pair has in common."
 
     def lengths(self, query: np.ndarray, product: np.ndarray) -> np.ndarray:
         """Return the number of n-grams of each pair, (n,) int64."""
         return np.diff(self.queries.offsets)[query] + np.diff(self.products.offsets)[product]
 
-    def batch(self, query: np.ndarray, product: np.ndarray) -> dict[str, Tensor]:
-        """Return flat n-grams of both sides.
+    def batch(self, query: np.ndarray, product: np.ndarray) -> Batch:
+        """Return the n-grams of the pairs.
 
-        For each side: `_ids` (n-grams,) int64 rows of the table, `_pair` their pair, `_offsets` (batch,) where a pair
-        begins; for pairs also `_shared` (n-grams,) bool, `_order`, and the query's words: `query_word` (n-grams,) the
-        word of each, `word_pair` (words,) the pair of each, `word_last` (words,) bool.
+        Returns:
+            For each side `*_ids` (total,) int64 bucket and `*_offsets` (n,) int64 first n-gram of each pair; where
+            sides are compared, also `*_pair` (total,) int64 number of the pair, `*_orders` (total,) int64,
+            `*_shared` (total,) float32 1 where the other side has the n-gram, `*_lengths` (n,) int64 words;
+            `query_words` (total,) int64 number of the query's word within the batch and `word_pair`
+            (words,) int64 pair of each.
         """
         sides = {"query": (self.queries, query), "product": (self.products, product)}
-        arrays: dict[str, np.ndarray] = {}
-        codes: dict[str, np.ndarray] = {}
-        for side, (grams, rows) in sides.items():
-            codes[side], offsets = gather_ragged(grams.codes, grams.offsets, rows)
-            arrays[f"{side}_ids"] = (codes[side] % self.buckets).astype(np.int64)
-            arrays[f"{side}_pair"] = np.repeat(np.arange(len(rows)), np.diff(offsets))
-            arrays[f"{side}_offsets"] = offsets[:-1]
-            if self.pair:
-                arrays[f"{side}_order"] = gather_ragged(grams.orders, grams.offsets, rows)[0].astype(np.int64)
-                arrays[f"{side}_words"] = grams.lengths[rows].astype(np.int64)
-        if self.pair:
-            arrays |= self._meeting(arrays, codes)
-            arrays |= self._query_words(arrays, query)
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    @staticmethod
-    def _meeting(arrays: dict[str, np.ndarray], codes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        # Codes ascend within a text, so (pair, code) ascends over the batch: one binary search finds all shared ones.
-        keys = {side: (arrays[f"{side}_pair"] << 32) | codes[side].astype(np.int64) for side in codes}
-        shared_product = np.zeros(len(keys["product"]), dtype=bool)
-        if not len(shared_product):
-            return {
-                "query_shared": np.zeros(len(keys["query"]), dtype=bool),
-                "product_shared": shared_product,
-            }
-        place = np.minimum(np.searchsorted(keys["product"], keys["query"]), len(shared_product) - 1)
-        shared_query = keys["product"][place] == keys["query"]
-        shared_product[place[shared_query]] = True
-        return {"query_shared": shared_query, "product_shared": shared_product}
-
-    def _query_words(self, arrays: dict[str, np.ndarray], query: np.ndarray) -> dict[str, np.ndarray]:
-        counts = arrays["query_words"]
-        ends = np.cumsum(counts)
-        last = np.zeros(int(counts.sum()), dtype=bool)
-        last[ends[counts > 0] - 1] = True
-        within, _ = gather_ragged(self.queries.words, self.queries.offsets, query)
-        return {
-            "query_word": (ends - counts)[arrays["query_pair"]] + within,
-            "word_pair": np.repeat(np.arange(len(query)), counts),
-            "word_last": last,
-        }
+        batch: dict[str, np.ndarray] = {}
+        keys = {}
+        for name, (grams, rows) in sides.items():
+            codes, offsets = gather_ragged(grams.codes, grams.offsets, rows)
+            batch[f"{name}_ids"] = (codes % np.uint32(self.buckets)).astype(np.int64)
+            batch[f"{name}_offsets"] = offsets[:-1]
+            if self.compare:
+                pair = np.repeat(np.arange(len(rows)), np.diff(offsets))
+                keys[name] = (pair << 32) | codes.astype(np.int64)
+                batch[f"{name}_pair"] = pair
+                batch[f"{name}_orders"] = _take(grams.orders, grams.offsets, rows)
+                batch[f"{name}_lengths"] = grams.lengths[rows].astype(np.int64)
+        if self.compare:
+            batch["query_shared"], batch["product_shared"] = _shared(keys["query"], keys["product"])
+            lengths = batch["query_lengths"]
+            begin = np.cumsum(lengths) - lengths
+            words = _take(self.queries.words, self.queries.offsets, query)
+            batch["query_words"] = begin[batch["query_pair"]] + words
+            batch["word_pair"] = np.repeat(np.arange(len(query)), lengths)
+        return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
-def _hash(texts: list[str], config: NgramConfig) -> Grams:
-    return hash_texts(texts, config.min_n, config.max_n, config.words, config.max_ngrams)
+def _take(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return gather_ragged(values, offsets, rows)[0].astype(np.int64)
+
+
+def _shared(query: np.ndarray, product: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for two ascending lists of different keys which of each occur in the other, float32."""
+    in_query, in_product = np.zeros(len(query), dtype=np.float32), np.zeros(len(product), dtype=np.float32)
+    if len(query) and len(product):
+        place = np.minimum(np.searchsorted(product, query), len(product) - 1)
+        found = product[place] == query
+        in_query[found], in_product[place[found]] = 1, 1
+    return in_query, in_product
+
+
+class NgramEncoder(Encoder):
+    """Encodes pairs, or queries and products apart, by their hashed n-grams."""
+
+    def __init__(self, config: NgramConfig) -> None:
+        """Make an encoder with random vectors in which every n-gram is as important as any other."""
+        super().__init__()
+        self.config = config
+        self.orders = SHORTEST + config.max_n - config.min_n + 1
+        width = config.width
+        # EmbeddingBag's fused weighted sum never materialises one vector per n-gram of the batch.
+        self.vectors = nn.EmbeddingBag(config.buckets, width, mode="sum")
+        self.importance = nn.Embedding(config.buckets, 1)
+        "Logarithm of an n-gram's weight."
+        nn.init.zeros_(self.importance.weight)
+        if config.mode == "pair":
+            nn.init.normal_(self.vectors.weight, std=0.3)
+            self.figures = 2 * self.orders + WORD_FIGURES
+            size = 3 * width + self.figures
+            self.mix = nn.Sequential(
+                nn.LayerNorm(size),
+                nn.Linear(size, width),
+                nn.GELU(),
+                nn.Dropout(0.1),
+                nn.Linear(width, width),
+                nn.GELU(),
+            )
+            self.width = width + self.figures
+        else:
+            self.query_tower, self.product_tower = _tower(width), _tower(width)
+            self.width = width
+
+    @classmethod
+    def build(cls, config: NgramConfig, data: FitData, rng: np.random.Generator) -> Self:
+        """Make an encoder whose importances are the inverse document frequencies of the catalogue's n-grams."""
+        encoder = cls(config)
+        grams = encoder._hash(data.corpus.product_texts(config.fields))
+        documents = len(grams.offsets) - 1
+        frequency = np.bincount(grams.codes % np.uint32(config.buckets), minlength=config.buckets)
+        # Two n-grams of one text may share a bucket, which then counts it twice.
+        idf = np.log((1 + documents) / (1 + np.minimum(frequency, documents))) + 1
+        with torch.no_grad():
+            encoder.importance.weight[:, 0] = torch.from_numpy(np.log(idf))
+        return encoder
+
+    @classmethod
+    def load(cls, config: NgramConfig, folder: Path) -> Self:
+        """Make an encoder of the configured sizes; all it learnt is in its weights."""
+        return cls(config)
+
+    def save_assets(self, folder: Path) -> None:
+        """Write nothing: all that was learnt is in the weights."""
+
+    def prepare(self, corpus: Corpus) -> Prepared:
+        """Hash every query and product once."""
+        queries = self._hash(corpus.query_texts())
+        products = self._hash(corpus.product_texts(self.config.fields))
+        return NgramTexts(queries, products, self.config.buckets, self.config.mode == "pair")
+
+    def forward(self, batch: Batch) -> Encoding:
+        """Encode a batch as `NgramTexts.batch` lays it out."""
+        if self.config.mode == "pair":
+            return Encoding(pair=self._pair(batch))
+        return Encoding(
+            query=self._side(batch["query_ids"], batch["query_offsets"], self.query_tower),
+            product=self._side(batch["product_ids"], batch["product_offsets"], self.product_tower),
+        )
+
+    def _hash(self, texts: list[str]) -> Grams:
+        config = self.config
+        return hash_texts(texts, config.min_n, config.max_n, config.words, config.max_ngrams)
+
+    def _side(self, ids: Tensor, offsets: Tensor, tower: nn.Module) -> Tensor:
+        weights = self.importance(ids)[:, 0].exp()
+        counts = torch.diff(offsets, append=offsets.new_tensor([len(ids)]))
+        text = torch.repeat_interleave(torch.arange(len(offsets), device=ids.device), counts)
+        # Scaled to unit length, the bags of unrelated n-grams have about unit norm whatever the text's length.
+        norm = (_sum(weights.square(), text, len(offsets)) + EPSILON).sqrt()
+        bag = self.vectors(ids, offsets, per_sample_weights=weights / norm[text])
+        return bag + tower(bag)
+
+    def _pair(self, batch: Batch) -> Tensor:
+        pairs = len(batch["query_offsets"])
+        weights, shares = {}, {}
+        for side in ("query", "product"):
+            weights[side] = self.importance(batch[f"{side}_ids"])[:, 0].exp()
+            total = _sum(weights[side], batch[f"{side}_pair"], pairs)
+            shares[side] = weights[side] / (total + EPSILON)[batch[f"{side}_pair"]]
+        figures = torch.cat(
+            [self._coverage(batch, side, weights[side], pairs) for side in ("query", "product")]
+            + [self._figures(batch, weights["query"], pairs)],
+            dim=1,
+        )
+        bags = [
+            self.vectors(
+                batch[f"{side}_ids"], batch[f"{side}_offsets"], per_sample_weights=shares[side] * chosen
+            )
+            for side, chosen in (
+                ("query", batch["query_shared"]),
+                ("query", 1 - batch["query_shared"]),
+                ("product", 1 - batch["product_shared"]),
+            )
+        ]
+        # The bags can learn a training query by heart; the figures cannot, so only the bags are dropped.
+        dropped = functional.dropout(torch.cat(bags, dim=1), self.config.dropout, self.training)
+        learnt = self.mix(torch.cat([dropped, figures], dim=1))
+        return torch.cat([learnt.float(), figures], dim=1)
+
+    def _coverage(self, batch: Batch, side: str, weights: Tensor, pairs: int) -> Tensor:
+        """Return the weighted share of a side's n-grams that the other side has, (pairs, orders)."""
+        group = batch[f"{side}_pair"] * self.orders + batch[f"{side}_orders"]
+        shared = _sum(weights * batch[f"{side}_shared"], group, pairs * self.orders)
+        total = _sum(weights, group, pairs * self.orders)
+        return (shared / (total + EPSILON)).view(pairs, self.orders)
+
+    def _figures(self, batch: Batch, weights: Tensor, pairs: int) -> Tensor:
+        """Return how well the product covers each word of the query, summed up, (pairs, WORD_FIGURES)."""
+        word_pair, lengths = batch["word_pair"], batch["query_lengths"]
+        words, count = len(word_pair), lengths.clamp_min(1).float()
+        shared = _sum(weights * batch["query_shared"], batch["query_words"], words)
+        covered = shared / (_sum(weights, batch["query_words"], words) + EPSILON)
+        ends = lengths.cumsum(0) - 1
+        # In English the last word is mostly the thing itself: "stand" in "tv stand".
+        last = torch.where(lengths > 0, torch.cat([covered, covered.new_zeros(1)])[ends.clamp_min(0)], 0.0)
+        return torch.stack(
+            [
+                covered.new_ones(pairs).scatter_reduce(0, word_pair, covered, "amin"),
+                covered.new_zeros(pairs).scatter_reduce(0, word_pair, covered, "amax"),
+                last,
+                _sum(covered, word_pair, pairs) / count,
+                _sum((covered > 0.99).float(), word_pair, pairs) / count,
+                _sum((covered < 0.3).float(), word_pair, pairs) / count,
+                torch.log1p(lengths.float()),
+                torch.log1p(batch["product_lengths"].float()),
+            ],
+            dim=1,
+        )
+
+
+def _sum(values: Tensor, group: Tensor, groups: int) -> Tensor:
+    return values.new_zeros(groups).index_add(0, group, values)
 
 
 def _tower(width: int) -> nn.Sequential:
-    """Return a residual branch that starts as nothing, so that training starts from the weighted sum itself."""
+    """Return a residual correction that begins at 0, so that training starts from the cosine of weighted bags."""
     last = nn.Linear(2 * width, width)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), last)
-
-
-def _sum(values: Tensor, index: Tensor, size: int) -> Tensor:
-    return values.new_zeros(size).index_add(0, index, values)

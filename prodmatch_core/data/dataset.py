@@ -17,7 +17,7 @@ def _words(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _numbers(values: Iterable[float]) -> tuple[float, ...]:
-    return tuple(values)
+    return tuple(float(value) for value in values)
 
 
 @attrs.frozen

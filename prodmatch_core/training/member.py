@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from prodmatch_core.components.encoder import Encoder, FitData, SelfFittingEncoder, TwoSidedEncoder
@@ -78,7 +79,7 @@ class FittedMember:
                 return cls(member.name, member.encoder, loaded)
             model = MemberModel(loaded, task.head(loaded.width, member.encoder.gives, scheme), task)
             model.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise RunError(
                 f"{folder}: member {member.name} cannot be loaded: {error}. The run directory is damaged or was "
                 "made by other versions; provenance.json lists them."

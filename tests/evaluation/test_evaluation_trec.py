@@ -84,10 +84,10 @@ def test_whole_gains_stay_as_they_are() -> None:
     [
         (
             (1 / 3, 0),
-            "label scheme odd: gains (0.3333333333333333, 0) need more than 6 decimals, and TREC grades are "
+            "label scheme odd: gains (0.3333333333333333, 0.0) need more than 6 decimals, and TREC grades are "
             "integers. Round the gains.",
         ),
-        ((1, -1), "label scheme odd: gain -1 is negative; TREC grades start at 0."),
+        ((1, -1), "label scheme odd: gain -1.0 is negative; TREC grades start at 0."),
     ],
 )
 def test_gains_that_fit_no_grades_are_refused(gains: tuple[float, float], message: str) -> None:
