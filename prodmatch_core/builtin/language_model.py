@@ -76,7 +76,7 @@ class LanguageModel:
             if path is not None:
                 network, report, wrapped = _load(str(path), local=True)
             else:
-                try:  # what is in the cache stays as it was when the run began
+                try:  # a cached model stays the same model, and a resumed run needs no network
                     network, report, wrapped = _load(name, local=True)
                 except LOADING:
                     network, report, wrapped = _load(name, local=False)
@@ -124,13 +124,12 @@ class LanguageModel:
     @property
     def positions(self) -> int | None:
         """Return the longest input in tokens, or None where the network sets no limit."""
-        limit = getattr(self.network.config, "max_position_embeddings", None)
         for name, module in self.network.named_modules():
             if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
                 # RoBERTa and its kin count positions from the padding id on.
                 offset = 0 if module.padding_idx is None else int(module.padding_idx) + 1
                 return module.num_embeddings - offset
-        return limit
+        return getattr(self.network.config, "max_position_embeddings", None)
 
     def inputs(self, flags: bool) -> Inputs:
         """Return what the network reads, with overlap flags or without."""

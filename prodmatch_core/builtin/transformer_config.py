@@ -45,7 +45,8 @@ class TransformerConfig:
     dropout: float = attrs.field(default=0.1, validator=_below_one)
     "Share of units dropped while the small model trains."
     pretrain_epochs: int = attrs.field(default=0, validator=at_least(0))
-    "Passes of masked language modelling over the catalogue and the training queries before training."
+    """Passes of masked language modelling over the catalogue and the training queries before training. Ten raised
+    macro-F1 on CrowdFlower by about 0.03 and took several times as long as the training itself."""
 
     def __attrs_post_init__(self) -> None:
         if self.overlap_flags and self.mode == "two_tower":

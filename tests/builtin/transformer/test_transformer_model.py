@@ -9,9 +9,10 @@ import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import BartConfig, BartModel, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from prodmatch_core.builtin import language_model
 from prodmatch_core.builtin.language_model import LanguageModel
 from prodmatch_core.errors import ConfigError
 
@@ -160,6 +161,31 @@ def test_a_tokenizer_of_another_model_is_refused(saved: Path, tmp_path: Path, fa
     rows = family[1].config.vocab_size
     assert error_of(folder) == (
         f'model "{folder}": the tokenizer has {rows + 1} tokens, the network embeds {rows}; they are not of one model.'
+    )
+
+
+def test_an_encoder_decoder_is_refused(tmp_path: Path, family: Family) -> None:
+    sizes = {
+        f"{side}_{name}": 2
+        for side in ("encoder", "decoder")
+        for name in ("layers", "attention_heads", "ffn_dim")
+    }
+    config = BartConfig(vocab_size=family[0].vocab_size, d_model=8, max_position_embeddings=16, **sizes)
+    for part in (family[0], BartModel(config)):
+        part.save_pretrained(tmp_path)
+    assert error_of(tmp_path) == f'model "{tmp_path}" is an encoder-decoder (bart); name an encoder.'
+
+
+def test_a_tokenizer_without_a_fast_form_is_refused(
+    saved: Path, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowTokenizer:
+        pad_token_id = 0
+
+    monkeypatch.setattr(language_model.AutoTokenizer, "from_pretrained", lambda *_, **__: SlowTokenizer())
+    assert error_of(saved) == (
+        f'model "{saved}": its tokenizer (SlowTokenizer) has no fast form. '
+        "Name a model that comes with a tokenizer.json."
     )
 
 
