@@ -180,7 +180,7 @@ def _fail(error: Exception, as_json: bool) -> int:
     return code
 
 
-@click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("prodmatch", cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(prodmatch_core.__version__, prog_name="prodmatch", message="%(prog)s %(version)s")
 def cli() -> None:
     """Match shoppers' queries to products with published methods, each a plugin."""
