@@ -5,6 +5,7 @@ the other parts. `prodmatch plugins show` prints it and the reference is generat
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -83,16 +84,12 @@ def _own_doc(config: type) -> str:
 
 
 def _type_text(kind: Any) -> str:
+    """Return a type as a config class writes it, whether or not attrs has resolved it since."""
     if kind is None:
         return ""
-    if isinstance(kind, str):
-        return kind
     if isinstance(kind, type) and not typing.get_args(kind):
         return kind.__name__
-    text = str(kind)
-    for module in ("typing.", "collections.abc."):
-        text = text.replace(module, "")
-    return text
+    return re.sub(r"(?<![\w.'\"])(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", str(kind))
 
 
 def _default_text(field: attrs.Attribute) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class FakeRun:
 
 
 @pytest.fixture
-def calls(stand_in: Callable[..., None]) -> Iterator[list[dict[str, Any]]]:
+def calls(stand_in: Callable[..., None]) -> list[dict[str, Any]]:
     """Put a runner in place that records how it is called, and return the record."""
     seen: list[dict[str, Any]] = []
 
@@ -49,7 +49,7 @@ def calls(stand_in: Callable[..., None]) -> Iterator[list[dict[str, Any]]]:
         return FakeRun(options["out"])
 
     stand_in("prodmatch_core.runner", run_pipeline=run_pipeline)
-    yield seen
+    return seen
 
 
 def test_run_ends_with_the_table_and_the_reports_path(invoke, calls) -> None:
