@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--runs 15]
 
-Candidates take turns, so that a machine that slows down slows all of them. The aim is a ratio of at most 3 for
-`prodmatch --help` and `prodmatch plugins`.
+Candidates take turns, so that a machine that slows down slows all of them. The aim is a ratio of at most 3
+for `prodmatch --help` and `prodmatch plugins`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ def main() -> None:
     print(f"{'candidate':<24}{'median ms':>10}{'min ms':>10}{'max ms':>10}{'ratio':>8}")
     for name, times in seconds.items():
         median = statistics.median(times)
-        print(
-            f"{name:<24}{1e3 * median:>10.1f}{1e3 * min(times):>10.1f}{1e3 * max(times):>10.1f}{median / base:>8.2f}"
-        )
+        figures = "".join(f"{1e3 * value:>10.1f}" for value in (median, min(times), max(times)))
+        print(f"{name:<24}{figures}{median / base:>8.2f}")
 
 
 if __name__ == "__main__":

@@ -163,8 +163,8 @@ TITLES = {config.SplitConfig: "`[data.split]`"}
 def pipeline_page() -> Iterator[str]:
     """Yield the lines of the page on the sections of a pipeline file."""
     yield from ("# Pipeline file", "", NOTE, "")
-    yield 'A TOML file. A part is a table with `use = "<name>"` and that part\'s own fields ([parts](parts.md));'
-    yield "where a section *is* a part, both stand in the section. `prodmatch validate FILE` names every problem,"
+    yield 'A TOML file. A part is a table with `use = "<name>"` and its own fields ([parts](parts.md)); where'
+    yield "a section *is* a part, both stand in the section. `prodmatch validate FILE` names every problem,"
     yield "`prodmatch show FILE` prints the file with every default."
     for section in SECTIONS:
         title, _, text = _paragraphs(section.__doc__).partition(": ")
@@ -189,7 +189,7 @@ def cli_page(registry: Registry) -> Iterator[str]:
     import prodmatch_core.cli
 
     yield from ("# Command line", "", NOTE, "", _paragraphs(prodmatch_core.cli.__doc__), "")
-    root = click.Context(cli, info_name="prodmatch", obj=registry)
+    root = click.Context(cli, info_name="prodmatch", obj=registry, **cli.context_settings)
     for name in cli.list_commands(root):
         command = cli.get_command(root, name)
         assert command is not None

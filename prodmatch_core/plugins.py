@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -61,6 +61,8 @@ class PluginState:
     trace: str = ""
     "Last lines of the traceback, for the plugin's author."
     records: list[Spec] = attrs.field(factory=list)
+    requires: Sequence[str] = ()
+    "What its distribution requires, as its metadata says."
 
     @property
     def key(self) -> str:
@@ -82,12 +84,15 @@ def discover() -> Iterator[tuple[metadata.EntryPoint, PluginState]]:
         points = [point for point in distribution.entry_points if point.group == GROUP]
         if not points:  # reading the metadata of every installed distribution would double the start-up time
             continue
-        name = distribution.metadata["Name"]
+        facts = distribution.metadata  # parsed anew at every access
+        name, version = facts["Name"], facts["Version"]
+        requires = facts.get_all("Requires-Dist") or ()
         for point in points:
             # An editable install may be listed twice; the first on the path wins, as for imports.
             if (name, point.name) not in seen:
                 seen.add((name, point.name))
-                found.append((point, PluginState(point.name, name, distribution.version, point.value)))
+                state = PluginState(point.name, name, version, point.value, requires=requires)
+                found.append((point, state))
     yield from sorted(found, key=lambda pair: (pair[1].distribution != CORE, pair[1].key))
 
 
@@ -98,13 +103,10 @@ def _disabled(state: PluginState) -> bool:
     return "*" in words or bool(words & {state.distribution, state.entry_point, state.key})
 
 
-def _core_requirement(point: metadata.EntryPoint) -> str:
-    """Return the plugin's requirement on the core if this core does not meet it, else an empty text."""
-    distribution = getattr(point, "dist", None)
-    texts = [text for text in (distribution and distribution.requires) or () if _NAMES_CORE.match(text)]
-    if not texts or prodmatch_core.__version__ == prodmatch_core.UNINSTALLED:
-        return ""
-    if all(_plainly_met(text, prodmatch_core.__version__) for text in texts):
+def _core_requirement(state: PluginState, core: str) -> str:
+    """Return the plugin's requirement on the core if version `core` does not meet it, else an empty text."""
+    texts = [text for text in state.requires if _NAMES_CORE.match(text)]
+    if core == prodmatch_core.UNINSTALLED or all(_plainly_met(text, core) for text in texts):
         return ""
     from packaging.requirements import InvalidRequirement, Requirement
 
@@ -114,7 +116,7 @@ def _core_requirement(point: metadata.EntryPoint) -> str:
         except InvalidRequirement:
             continue
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if applies and not requirement.specifier.contains(prodmatch_core.__version__, prereleases=True):
+        if applies and not requirement.specifier.contains(core, prereleases=True):
             return str(requirement)
     return ""
 
@@ -203,15 +205,18 @@ def load_plugins(
         PluginError: a plugin failed and PRODMATCH_STRICT_PLUGINS is set.
     """
     manager = new_manager()
+    found = list(discover() if points is None else points)
+    installed = [state.version for _, state in found if state.distribution == CORE]
+    core = installed[0] if installed else prodmatch_core.__version__
     states = []
-    for point, state in discover() if points is None else points:
+    for point, state in found:
         states.append(state)
         if _disabled(state):
             state.state, state.problem = "disabled", "disabled by PRODMATCH_DISABLE_PLUGINS"
             continue
-        if requirement := _core_requirement(point):
+        if requirement := _core_requirement(state, core):
             state.fail(
-                f"{state.key}: made for {requirement}, this is {CORE} {prodmatch_core.__version__}. "
+                f"{state.key}: made for {requirement}, this is {CORE} {core}. "
                 f"Upgrade {CORE}, or install an older {state.distribution}."
             )
         else:

@@ -104,7 +104,7 @@ class Bars:
         for task in self._tasks.values():
             self.bars.remove_task(task)
         self._tasks.clear()
-        self.bars.print(name, style="bold", markup=False)
+        self.bars.print(name, style="bold", markup=False, highlight=False)
 
     def progress(self, name: str, done: int, total: int) -> None:
         """Move the bar of `name`, which is made at the first call."""

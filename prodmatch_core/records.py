@@ -42,6 +42,8 @@ CAPABILITIES: Mapping[str, str] = {
 }
 "The vocabulary of `needs` and `gives`, with the words errors use for them."
 
+_DOTTED = r"[\w.]+:\w+"
+
 Capabilities = frozenset[str] | Callable[[Any], frozenset[str]]
 
 
@@ -70,7 +72,8 @@ class Spec:
         name: `<plugin>.<part>` in lower case; the word pipeline files use.
         summary: one line, shown in listings.
         factory: `package.module:Class`, imported only when the part is used.
-        config: attrs class with the part's fields; must import nothing heavy.
+        config: attrs class with the part's fields, which must import nothing heavy; or, so that listing parts
+            need not build it, `package.module:Class`.
         needs: capabilities that must be there for the part to work; or a function of its configuration.
         gives: capabilities the part adds; or a function of its configuration.
         paper: where the method is published, with section or equation.
@@ -81,8 +84,8 @@ class Spec:
 
     name: str = attrs.field()
     summary: str
-    factory: str = attrs.field(validator=attrs.validators.matches_re(r"[\w.]+:\w+"))
-    config: type = attrs.field(default=NoConfig)
+    factory: str = attrs.field(validator=attrs.validators.matches_re(_DOTTED))
+    _config: type | str = attrs.field(default=NoConfig)
     needs: Capabilities = attrs.field(default=frozenset(), converter=_capabilities, validator=_known)
     gives: Capabilities = attrs.field(default=frozenset(), converter=_capabilities, validator=_known)
     paper: str = ""
@@ -94,10 +97,27 @@ class Spec:
                 f'{self.kind} "{value}": a name is <plugin>.<part>, lower case, like "tcm.margin"'
             )
 
-    @config.validator
+    @_config.validator
     def _check_config(self, attribute: attrs.Attribute, value: Any) -> None:
-        if not isinstance(value, type) or not attrs.has(value):
+        if isinstance(value, str):
+            if not re.fullmatch(_DOTTED, value):
+                raise PluginError(f'{self.kind} {self.name}: config "{value}" is not package.module:Class')
+        elif not isinstance(value, type) or not attrs.has(value):
             raise PluginError(f"{self.kind} {self.name}: config must be an attrs class, got {value!r}")
+
+    @property
+    def config(self) -> type:
+        """Return the configuration class, imported where the record names it.
+
+        Raises:
+            PluginError: it cannot be imported, or is no attrs class.
+        """
+        if isinstance(self._config, type):
+            return self._config
+        config = self._import(self._config)
+        if not isinstance(config, type) or not attrs.has(config):
+            raise PluginError(f"{self.kind} {self.name}: config must be an attrs class, got {config!r}")
+        return config
 
     def needs_of(self, config: Any) -> frozenset[str]:
         """Return what the part needs when configured by `config`."""
@@ -113,12 +133,15 @@ class Spec:
         Raises:
             PluginError: the module fails to import, in whatever way, or has no such attribute.
         """
-        module, _, attribute = self.factory.partition(":")
+        return self._import(self.factory)
+
+    def _import(self, dotted: str) -> Any:
+        module, _, attribute = dotted.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
         except Exception as error:  # a missing shared library raises OSError, a broken module anything
             raise PluginError(
-                f"{self.kind} {self.name}: cannot load {self.factory}: {type(error).__name__}: {error}. "
+                f"{self.kind} {self.name}: cannot load {dotted}: {type(error).__name__}: {error}. "
                 "Reinstall the distribution that provides it; `prodmatch plugins` names it."
             ) from error
 

@@ -180,8 +180,21 @@ def _fail(error: Exception, as_json: bool) -> int:
     return code
 
 
-@click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(prodmatch_core.__version__, prog_name="prodmatch", message="%(prog)s %(version)s")
+def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"prodmatch {prodmatch_core.__version__}")
+        ctx.exit()
+
+
+@click.command("prodmatch", cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Match shoppers' queries to products with published methods, each a plugin."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import pytest
 from fake_parts import BASE, fake_registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodmatch_core.config import apply_override, load_data, load_pipeline, resolved, to_toml
+from prodmatch_core.config import LossEntry, apply_override, load_data, load_pipeline, resolved, to_toml
+from prodmatch_core.partdocs import fields_of
 
 REGISTRY = fake_registry()
 
@@ -205,3 +208,21 @@ def test_members_without_a_name_are_called_after_their_encoder_and_numbered() ->
 def test_data_section_alone_takes_settings_with_and_without_its_prefix() -> None:
     section = load_data("fake.files", ["path=a.csv", "data.rows=5", "split.valid=0.2"], REGISTRY)
     assert (section.part.config.path, section.part.config.rows, section.split.valid) == ("a.csv", 5, 0.2)
+
+
+def test_a_fields_type_reads_the_same_before_and_after_attrs_resolved_it() -> None:
+    written = attrs.make_class(
+        "Written",
+        {
+            "a": attrs.field(type="tuple[LossEntry, ...]", default=()),  # type: ignore[call-overload]
+            "b": attrs.field(type="Mapping[str, float] | None", default=None),  # type: ignore[call-overload]
+        },
+    )
+    resolved_one = attrs.make_class(
+        "Resolved",
+        {
+            "a": attrs.field(type=tuple[LossEntry, ...], default=()),
+            "b": attrs.field(type=Mapping[str, float] | None, default=None),  # type: ignore[call-overload]
+        },
+    )
+    assert [f.type for f in fields_of(written)] == [f.type for f in fields_of(resolved_one)]

@@ -22,16 +22,10 @@ from prodmatch_core.registry import Registry
 
 
 @attrs.frozen
-class FakeDistribution:
-    requires: tuple[str, ...] = ()
-
-
-@attrs.frozen
 class FakePoint:
     """Stands for an entry point; `make` returns the plugin's module or raises."""
 
     make: Callable[[], Any]
-    dist: FakeDistribution = attrs.field(factory=FakeDistribution)
 
     def load(self) -> Any:
         return self.make()
@@ -40,8 +34,9 @@ class FakePoint:
 def plugin(
     make: Any, name: str = "acme", distribution: str | None = None, requires: Iterable[str] = ()
 ) -> tuple[Any, PluginState]:
-    point = FakePoint(make if callable(make) else lambda: make, FakeDistribution(tuple(requires)))
-    return point, PluginState(name, distribution or f"prodmatch-{name}", "0.3", f"prodmatch_{name}.plugin")
+    point = FakePoint(make if callable(make) else lambda: make)
+    distribution = distribution or f"prodmatch-{name}"
+    return point, PluginState(name, distribution, "0.3", f"prodmatch_{name}.plugin", requires=tuple(requires))
 
 
 def module(name: str = "prodmatch_acme", **functions: Any) -> types.ModuleType:
@@ -226,6 +221,7 @@ def test_one_module_under_two_names_is_registered_once() -> None:
         ({"name": "loss"}, 'loss "loss": a name is <plugin>.<part>, lower case, like "tcm.margin"'),
         ({"needs": {"logit"}}, "acme.loss: needs names logit; known: products, queries"),
         ({"config": int}, "loss acme.loss: config must be an attrs class, got <class 'int'>"),
+        ({"config": "acme.configs"}, 'loss acme.loss: config "acme.configs" is not package.module:Class'),
     ],
 )
 def test_malformed_record(record: dict[str, Any], told: str) -> None:
@@ -421,6 +417,38 @@ def test_part_whose_module_cannot_be_imported_names_part_and_remedy(monkeypatch:
     assert str(caught.value) == (
         "loss acme.loss: cannot load acme_broken:Loss: OSError: libgomp.so.1: cannot open shared object file. "
         "Reinstall the distribution that provides it; `prodmatch plugins` names it."
+    )
+
+
+def test_configuration_class_may_be_named_and_is_imported_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = LossSpec(name="acme.loss", summary="", factory="a:B", config="acme_configs:Config")
+    made = attrs.make_class("Config", ["x"])
+    monkeypatch.setitem(sys.modules, "acme_configs", module("acme_configs", Config=made))
+    assert spec.config is made
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("absent_module:Config", "cannot load absent_module:Config: ModuleNotFoundError: No module named"),
+        ("builtins:int", "config must be an attrs class, got <class 'int'>"),
+    ],
+)
+def test_named_configuration_class_that_is_none_is_the_plugins_fault(named: str, told: str) -> None:
+    spec = LossSpec(name="acme.loss", summary="", factory="a:B", config=named)
+    with pytest.raises(PluginError, match=f"loss acme.loss: {told}"):
+        _ = spec.config
+
+
+def test_version_of_the_core_that_was_discovered_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prodmatch_core, "__version__", "1.2")
+    core = plugin(module("core"), "core", plugins.CORE)
+    assert core[1].version == "0.3"
+    _, states = load(core, plugin(raiser(AssertionError("imported")), requires=["prodmatch-core>=1"]))
+    assert states[1].problem.startswith(
+        "prodmatch-acme:acme: made for prodmatch-core>=1, this is prodmatch-core 0.3. "
     )
 
 
