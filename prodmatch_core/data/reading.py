@@ -23,7 +23,9 @@ class SplitConfig:
 
     def __attrs_post_init__(self) -> None:
         if self.valid + self.test >= 1:
-            raise ValueError(f"valid and test together must leave rows to train on, got {self.valid} and {self.test}")
+            raise ValueError(
+                f"valid and test together must leave rows to train on, got {self.valid} and {self.test}"
+            )
 
 
 @attrs.frozen
