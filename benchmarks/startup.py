@@ -34,7 +34,9 @@ def main() -> None:
     for turn in range(runs + 1):
         for name, (code, *arguments) in CANDIDATES.items():
             started = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=False)
+            done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+            if "Traceback" in done.stderr:  # a candidate that crashes is fast
+                sys.exit(f"{name}: {done.stderr}")
             if turn:  # the first turn fills the disk cache and writes byte code
                 seconds[name].append(time.perf_counter() - started)
     base = statistics.median(seconds[BASE])

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import metadata
 from typing import Any
 
 import attrs
@@ -25,6 +23,7 @@ import pluggy
 import prodmatch_core
 from prodmatch_core import hookspecs
 from prodmatch_core.errors import PluginError, did_you_mean
+from prodmatch_core.installed import EntryPoint, entry_points
 from prodmatch_core.records import Spec
 
 GROUP = "prodmatch"
@@ -73,26 +72,20 @@ class PluginState:
         """Mark the plugin as failed. Its records are withdrawn, because half a plugin is worse than none."""
         self.state, self.problem, self.records = "failed", problem, []
         if error is not None:
+            import traceback
+
             self.trace = "".join(traceback.format_exception(error)[-3:]).strip()
 
 
-def discover() -> Iterator[tuple[metadata.EntryPoint, PluginState]]:
+def discover() -> Iterator[tuple[EntryPoint, PluginState]]:
     """Yield every installed entry point of the group once, the built-in parts first."""
-    seen = set()
-    found = []
-    for distribution in metadata.distributions():
-        points = [point for point in distribution.entry_points if point.group == GROUP]
-        if not points:  # reading the metadata of every installed distribution would double the start-up time
-            continue
-        facts = distribution.metadata  # parsed anew at every access
-        name, version = facts["Name"], facts["Version"]
-        requires = facts.get_all("Requires-Dist") or ()
-        for point in points:
-            # An editable install may be listed twice; the first on the path wins, as for imports.
-            if (name, point.name) not in seen:
-                seen.add((name, point.name))
-                state = PluginState(point.name, name, version, point.value, requires=requires)
-                found.append((point, state))
+    found = [
+        (
+            point,
+            PluginState(point.name, point.distribution, point.version, point.value, requires=point.requires),
+        )
+        for point in entry_points(GROUP)
+    ]
     yield from sorted(found, key=lambda pair: (pair[1].distribution != CORE, pair[1].key))
 
 
@@ -194,7 +187,7 @@ def _checked(records: Any, hook: str, kind: str) -> Iterator[Spec]:
 
 
 def load_plugins(
-    points: Iterable[tuple[metadata.EntryPoint, PluginState]] | None = None,
+    points: Iterable[tuple[EntryPoint, PluginState]] | None = None,
 ) -> tuple[pluggy.PluginManager, list[PluginState]]:
     """Load every plugin that is installed and enabled.
 

@@ -450,26 +450,3 @@ def test_version_of_the_core_that_was_discovered_decides(monkeypatch: pytest.Mon
     assert states[1].problem.startswith(
         "prodmatch-acme:acme: made for prodmatch-core>=1, this is prodmatch-core 0.3. "
     )
-
-
-def test_discovery_finds_every_entry_point_of_the_group_once(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for folder, name in (
-        ("first", "prodmatch-one"),
-        ("second", "prodmatch-one"),
-        ("second", "prodmatch-two"),
-    ):
-        info = tmp_path / folder / f"{name.replace('-', '_')}-{'1' if folder == 'first' else '2'}.0.dist-info"
-        info.mkdir(parents=True)
-        version = "1.0" if folder == "first" else "2.0"
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(
-            "[prodmatch]\nmain = some.plugin\n[console_scripts]\nx = y:z\n"
-        )
-    monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "second")])
-    found = [(state.key, state.version, state.module) for _, state in plugins.discover()]
-    assert found == [
-        ("prodmatch-one:main", "1.0", "some.plugin"),
-        ("prodmatch-two:main", "2.0", "some.plugin"),
-    ]
