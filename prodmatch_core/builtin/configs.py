@@ -1,4 +1,4 @@
-"""The fields of the plain parts. Imports nothing heavy: listing and validating read this module, not the parts'."""
+"""The fields of the plain parts. Imports nothing heavy: listing and validating load no part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NgramConfig:
     """`core.ngram`: hashed character n-grams."""
 
     mode: str = attrs.field(default="pair", validator=one_of("pair", "two_tower"))
-    "`pair` reads query and product together and gives pairs; `two_tower` reads each alone and gives embeddings."
+    "`pair` compares query and product and gives pairs; `two_tower` reads each alone and gives embeddings."
     fields: tuple[str, ...] = attrs.field(default=("title",), validator=list_of(*PRODUCT_FIELDS))
     "Product texts that are read, in this order."
     min_n: int = attrs.field(default=3, validator=at_least(1))
@@ -35,19 +35,24 @@ class NgramConfig:
     max_n: int = attrs.field(default=5, validator=at_least(1))
     "Longest n-gram in characters."
     words: bool = True
-    "Also hash every word as a whole."
+    "Also hash every word, and every pair of neighbouring words, as a whole."
     buckets: int = attrs.field(default=2**16, validator=at_least(2))
     "Rows of the table that n-grams are hashed into; n-grams in one row share a vector."
-    width: int = attrs.field(default=32, validator=at_least(4))
-    "Size of an n-gram's vector and of the vectors given."
+    width: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least(4)))
+    "Size of an n-gram's vector. Left out: 32 in `pair` mode, 96 in `two_tower` mode."
     max_ngrams: int = attrs.field(default=1000, validator=at_least(1))
     "N-grams read of a text, from its beginning."
-    dropout: float = attrs.field(default=0.1, validator=_below_one)
-    "Share of the pair's features dropped while training."
+    dropout: float = attrs.field(default=0.5, validator=_below_one)
+    "Share of the summed n-gram vectors dropped in training (`pair` mode); overlap figures always stay."
 
     def __attrs_post_init__(self) -> None:
         if self.min_n > self.max_n:
             raise ValueError(f"min_n ({self.min_n}) must not be above max_n ({self.max_n})")
+
+    @property
+    def size(self) -> int:
+        """Return the size of an n-gram's vector, with the default filled in."""
+        return self.width if self.width is not None else 32 if self.mode == "pair" else 96
 
 
 def ngram_gives(config: NgramConfig) -> frozenset[str]:
@@ -57,109 +62,91 @@ def ngram_gives(config: NgramConfig) -> frozenset[str]:
 
 @attrs.frozen
 class OverlapConfig:
-    """`core.overlap`: a logistic regression on word overlap."""
+    """`core.overlap`: logistic regression on word-overlap features."""
 
     fields: tuple[str, ...] = attrs.field(default=("title",), validator=list_of(*PRODUCT_FIELDS))
-    "Product texts that the query is compared with."
-    strength: float = attrs.field(default=1.0, validator=positive)
-    "Inverse of the L2 penalty on standardised features."
+    "Product texts the query's words are looked for in."
+    l2: float = attrs.field(default=1.0, validator=positive)
+    "Strength of the penalty on squared coefficients."
 
 
 @attrs.frozen
-class RandomNegativesConfig:
-    """`core.random_negatives`: products drawn from the whole catalogue."""
+class NegativesConfig:
+    """`core.random_negatives` and `core.in_batch_negatives`."""
 
-    per_match: float = attrs.field(default=1.0, validator=positive)
-    "Negatives added per matching example, on average."
+    per_positive: float = attrs.field(default=1.0, validator=positive)
+    "Negatives drawn for each matching example, on average; a fraction is drawn by chance."
     weight: float = attrs.field(default=1.0, validator=positive)
-    "Weight of an added example."
-
-
-@attrs.frozen
-class InBatchNegativesConfig:
-    """`core.in_batch_negatives`: products of the batch's other rows."""
-
-    per_match: float = attrs.field(default=1.0, validator=positive)
-    "Negatives added per matching example, on average."
-    weight: float = attrs.field(default=1.0, validator=positive)
-    "Weight of an added example."
+    "Weight of a negative, as a share of its matching example's weight."
 
 
 @attrs.frozen
 class CrossEntropyConfig:
-    """`core.cross_entropy`: softmax cross-entropy."""
+    """`core.cross_entropy`."""
 
-    label_smoothing: float = attrs.field(default=0.0, validator=between(0, 0.5))
-    "Share of the target spread evenly over all classes."
+    label_smoothing: float = attrs.field(default=0.0, validator=_below_one)
+    "Share of each label spread evenly over all classes."
     class_weights: tuple[float, ...] = attrs.field(default=(), validator=_weights)
-    "One factor per label in the scheme's order; empty: all 1."
-
-
-@attrs.frozen
-class BinaryCrossEntropyConfig:
-    """`core.bce`: one logistic loss per class."""
-
-    class_weights: tuple[float, ...] = attrs.field(default=(), validator=_weights)
-    "One factor per label in the scheme's order; empty: all 1."
+    "Factor of each class's examples, in the order of the label scheme; empty: all 1."
 
 
 @attrs.frozen
 class FocalConfig:
-    """`core.focal`: cross-entropy that looks away from what is easy."""
+    """`core.focal`."""
 
-    gamma: float = attrs.field(default=2.0, validator=between(0, 10))
-    "How strongly; 0 is cross-entropy."
+    gamma: float = attrs.field(default=2.0, validator=between(0, 20))
+    "How much less an example counts the surer the model is of its label; 0 is cross entropy."
+    class_weights: tuple[float, ...] = attrs.field(default=(), validator=_weights)
+    "Factor of each class's examples, in the order of the label scheme; empty: all 1."
 
 
 @attrs.frozen
 class InBatchSoftmaxConfig:
-    """`core.in_batch_softmax`: each matching query should prefer its product to the batch's others."""
+    """`core.in_batch_softmax`."""
 
     temperature: float = attrs.field(default=0.05, validator=positive)
-    "Cosine similarities are divided by it."
+    "Cosine similarities are divided by this; the smaller, the more the nearest negatives count."
 
 
 @attrs.frozen
 class UniformSamplerConfig:
-    """`core.uniform_sampler`: a fixed number of neighbours a layer."""
+    """`core.uniform_sampler`."""
 
     fanouts: tuple[int, ...] = attrs.field(default=(10, 5), validator=_fanouts)
-    "Neighbours per node, the outermost layer first."
+    "Neighbours read per node in each layer; the layer next to the wanted nodes comes first."
 
 
 @attrs.frozen
 class MeanConfig:
-    """`core.mean`: the members' average."""
+    """`core.mean`."""
 
     weights: tuple[float, ...] = attrs.field(default=(), validator=_weights)
-    "One weight per member; empty: all alike."
+    "Weight of each member, in the order of the file; empty: all the same."
 
 
 @attrs.frozen
 class LogisticConfig:
-    """`core.logistic`: a logistic regression over the members."""
+    """`core.logistic`."""
 
+    l2: float = attrs.field(default=1.0, validator=positive)
+    "Strength of the penalty on squared coefficients."
     folds: int = attrs.field(default=5, validator=at_least(2))
-    "Parts of the training queries; each is predicted by members fitted on the others."
-    strength: float = attrs.field(default=1.0, validator=positive)
-    "Inverse of the L2 penalty on standardised log-probabilities."
-
-
-@attrs.frozen
-class TemperatureConfig:
-    """`core.temperature`: one number that softens or sharpens all probabilities."""
+    "Parts the training queries are divided into; members predict each part without having seen it."
 
 
 @attrs.frozen
 class IsotonicConfig:
-    """`core.isotonic`: one rising step function per class."""
+    """`core.isotonic`."""
+
+    floor: float = attrs.field(default=1e-3, validator=between(0, 0.1))
+    "Smallest calibrated probability before rows are made to sum to 1, so that nothing is called impossible."
 
 
 @attrs.frozen
 class ThresholdConfig:
-    """`core.threshold`: one threshold on the match score."""
+    """`core.threshold`."""
 
-    objective: str = attrs.field(default="f1", validator=one_of("f1", "mismatch_f1", "precision"))
-    "Best F1 of matches, best F1 of mismatches, or most recall at the target precision."
-    target: float = attrs.field(default=0.9, validator=between(0, 1))
-    "Precision of the accepted pairs, for the objective `precision`."
+    objective: str = attrs.field(default="f1", validator=one_of("f1", "precision"))
+    "`f1` takes the best F1 of the match; `precision` the most recall whose precision is at least `target`."
+    target: float = attrs.field(default=0.95, validator=between(0, 1))
+    "Precision that accepted pairs must reach, for `precision`."

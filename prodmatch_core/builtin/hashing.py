@@ -1,9 +1,9 @@
 """Character n-grams of many texts at once, hashed without a loop over texts.
 
-Texts are folded (NFKC, case), cut into words where letters and digits end and where the script changes (so that
-Japanese falls into runs of kanji, hiragana and katakana), and each word is wrapped in boundary marks. An n-gram
-never crosses a word; `<ca` and `ca` differ because of the mark, as in fastText (arXiv 1607.04606, section 3.2).
-Whole words and pairs of neighbouring words are hashed beside them.
+Texts are folded (NFKC, case) and cut into words where letters and digits end and where scripts change, so
+that Japanese falls into runs of kanji, hiragana and katakana. Each word is wrapped in boundary marks and no
+n-gram crosses a word; `<ca` and `ca` differ by the mark, as in fastText (arXiv 1607.04606, section 3.2).
+Whole words and pairs of neighbouring words are hashed beside the n-grams.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Grams:
 
     Attributes:
         codes: (total,) uint32 hash of the n-gram and its order, ascending and unique within a text.
-        orders: (total,) uint8; `WORD`, `NUMBER` (a word with a digit), `PHRASE` (two neighbouring words), then
-            `SHORTEST` for n-grams of the shortest length, `SHORTEST + 1` for the next.
+        orders: (total,) uint8; `WORD`, `NUMBER` (a word with a digit), `PHRASE` (two neighbouring words),
+            then `SHORTEST` for n-grams of the shortest length, `SHORTEST + 1` for the next.
         words: (total,) int32 number of the word, within its text, that has the n-gram first.
         offsets: (texts + 1,) int64.
         lengths: (texts,) int32 number of words.

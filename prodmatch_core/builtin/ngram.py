@@ -1,9 +1,9 @@
 """`core.ngram`: a fast encoder of hashed character n-grams.
 
-Each n-gram has a vector and an importance, both learnt; importances begin as inverse document frequencies. A text
-is the weighted sum of its n-grams' vectors. In `pair` mode the n-grams of the two sides are first compared: what
-both have, what the query asks for in vain and what only the product has become three bags, beside figures of how
-much of each side the other covers, per order of n-gram and per word of the query.
+Each n-gram has a vector and an importance, both learnt; importances begin as inverse document frequencies. A
+text is the weighted sum of its n-grams' vectors. In `pair` mode the n-grams of the two sides are compared
+first: what both have, what the query asks for in vain and what only the product has become three bags, beside
+figures of how much of each side the other covers, per order of n-gram and per word of the query.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class NgramTexts:
         """Return the n-grams of the pairs.
 
         Returns:
-            For each side `*_ids` (total,) int64 bucket and `*_offsets` (n,) int64 first n-gram of each pair; where
-            sides are compared, also `*_pair` (total,) int64 number of the pair, `*_orders` (total,) int64,
+            For each side `*_ids` (total,) int64 bucket, `*_offsets` (n,) int64 first n-gram of each pair;
+            where sides are compared, also `*_pair` (total,) int64 number of the pair, `*_orders` (total,) int64,
             `*_shared` (total,) float32 1 where the other side has the n-gram, `*_lengths` (n,) int64 words;
             `query_words` (total,) int64 number of the query's word within the batch and `word_pair`
             (words,) int64 pair of each.
@@ -96,7 +96,7 @@ class NgramEncoder(Encoder):
         super().__init__()
         self.config = config
         self.orders = SHORTEST + config.max_n - config.min_n + 1
-        width = config.width
+        width = config.size
         # EmbeddingBag's fused weighted sum never materialises one vector per n-gram of the batch.
         self.vectors = nn.EmbeddingBag(config.buckets, width, mode="sum")
         self.importance = nn.Embedding(config.buckets, 1)
@@ -121,7 +121,7 @@ class NgramEncoder(Encoder):
 
     @classmethod
     def build(cls, config: NgramConfig, data: FitData, rng: np.random.Generator) -> Self:
-        """Make an encoder whose importances are the inverse document frequencies of the catalogue's n-grams."""
+        """Make an encoder whose importances are inverse document frequencies in the catalogue."""
         encoder = cls(config)
         grams = encoder._hash(data.corpus.product_texts(config.fields))
         documents = len(grams.offsets) - 1
@@ -163,7 +163,7 @@ class NgramEncoder(Encoder):
         weights = self.importance(ids)[:, 0].exp()
         counts = torch.diff(offsets, append=offsets.new_tensor([len(ids)]))
         text = torch.repeat_interleave(torch.arange(len(offsets), device=ids.device), counts)
-        # Scaled to unit length, the bags of unrelated n-grams have about unit norm whatever the text's length.
+        # Divided by their weights' norm, bags of unrelated vectors have one length, however long the text.
         norm = (_sum(weights.square(), text, len(offsets)) + EPSILON).sqrt()
         bag = self.vectors(ids, offsets, per_sample_weights=weights / norm[text])
         return bag + tower(bag)
@@ -231,8 +231,10 @@ def _sum(values: Tensor, group: Tensor, groups: int) -> Tensor:
 
 
 def _tower(width: int) -> nn.Sequential:
-    """Return a residual correction that begins at 0, so that training starts from the cosine of weighted bags."""
-    last = nn.Linear(2 * width, width)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), last)
+    """Return a correction that begins at 0, so that training starts from the cosine of weighted bags."""
+    tower = nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+    )
+    for parameter in tower[-1].parameters():
+        nn.init.zeros_(parameter)
+    return tower

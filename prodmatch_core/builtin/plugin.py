@@ -1,4 +1,4 @@
-"""Registers the parts that come with the core, through the same hooks as everyone's. Imports nothing heavy."""
+"""Core's own parts, registered through the same hooks as everyone's. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ from collections.abc import Iterator
 
 from prodmatch_core import hookimpl
 from prodmatch_core.builtin import configs
-from prodmatch_core.builtin.transformer_config import TransformerConfig, transformer_gives
-from prodmatch_core.data.folder_config import FolderConfig
-from prodmatch_core.data.pairs_config import CrowdflowerConfig, HomeDepotConfig, PairsConfig
-from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.records import (
     AggregatorSpec,
     CalibratorSpec,
-    DatasetSpec,
     EncoderSpec,
     GraphSamplerSpec,
     LossSpec,
@@ -21,10 +16,8 @@ from prodmatch_core.records import (
     NegativeGeneratorSpec,
 )
 
-PAIRS = frozenset({"products", "queries", "judgements"})
-"The tables that a file of judged pairs gives."
-TABLES = PAIRS | {"engagements", "groups", "events"}
-"The tables there are."
+HERE = "prodmatch_core.builtin"
+EVALUATION = "prodmatch_core.evaluation"
 
 
 @hookimpl
@@ -32,28 +25,17 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
     """Return the plain encoders."""
     yield EncoderSpec(
         name="core.ngram",
-        summary="Hashed character n-grams: fast on a CPU, at home in every language.",
+        summary="Hashed character n-grams: fast on a CPU, any language, sturdy against misspelling.",
+        factory=f"{HERE}.ngram:NgramEncoder",
         config=configs.NgramConfig,
-        factory="prodmatch_core.builtin.ngram:NgramEncoder",
-        needs={"judgements"},
         gives=configs.ngram_gives,
-        paper="hashed n-grams as in arXiv 1607.04606, section 3.2",
-    )
-    yield EncoderSpec(
-        name="core.transformer",
-        summary="Any Hugging Face encoder, or a small one trained from scratch; one or two towers.",
-        config=TransformerConfig,
-        factory="prodmatch_core.builtin.transformer:TransformerEncoder",
-        needs={"judgements"},
-        gives=transformer_gives,
-        paper="cross-encoder: arXiv 1901.04085, section 2; two towers: arXiv 1908.10084, section 3",
+        paper="arXiv 1607.04606, section 3.2 (n-grams of words as bags of hashed vectors)",
     )
     yield EncoderSpec(
         name="core.overlap",
-        summary="Logistic regression on word overlap: the baseline beside every run.",
+        summary="Logistic regression on word-overlap features: the line every result is printed beside.",
+        factory=f"{HERE}.overlap:OverlapEncoder",
         config=configs.OverlapConfig,
-        factory="prodmatch_core.builtin.overlap:Overlap",
-        needs={"judgements"},
         gives={"probabilities"},
     )
 
@@ -63,17 +45,15 @@ def prodmatch_negative_generators() -> Iterator[NegativeGeneratorSpec]:
     """Return the plain negative generators."""
     yield NegativeGeneratorSpec(
         name="core.random_negatives",
-        summary="Products drawn from the whole catalogue.",
-        config=configs.RandomNegativesConfig,
-        factory="prodmatch_core.builtin.negatives:RandomNegatives",
-        needs={"judgements"},
+        summary="Products drawn evenly from the corpus, in the query's locale.",
+        factory=f"{HERE}.random_negatives:RandomNegatives",
+        config=configs.NegativesConfig,
     )
     yield NegativeGeneratorSpec(
         name="core.in_batch_negatives",
-        summary="Products of the batch's other rows.",
-        config=configs.InBatchNegativesConfig,
-        factory="prodmatch_core.builtin.negatives:InBatchNegatives",
-        needs={"judgements"},
+        summary="Products of other rows of the batch.",
+        factory=f"{HERE}.in_batch_negatives:InBatchNegatives",
+        config=configs.NegativesConfig,
     )
 
 
@@ -82,31 +62,30 @@ def prodmatch_losses() -> Iterator[LossSpec]:
     """Return the plain losses."""
     yield LossSpec(
         name="core.cross_entropy",
-        summary="Softmax cross-entropy.",
+        summary="Cross entropy over the classes, with label smoothing and class weights.",
+        factory=f"{HERE}.cross_entropy:CrossEntropyLoss",
         config=configs.CrossEntropyConfig,
-        factory="prodmatch_core.builtin.losses:CrossEntropy",
         needs={"logits"},
     )
     yield LossSpec(
         name="core.bce",
-        summary="One logistic loss per class against the rest.",
-        config=configs.BinaryCrossEntropyConfig,
-        factory="prodmatch_core.builtin.losses:BinaryCrossEntropy",
+        summary="Binary cross entropy of each class against the rest.",
+        factory=f"{HERE}.bce:BinaryCrossEntropyLoss",
         needs={"logits"},
     )
     yield LossSpec(
         name="core.focal",
-        summary="Cross-entropy that looks away from what is easy.",
+        summary="Cross entropy that counts examples less the surer the model is of them.",
+        factory=f"{HERE}.focal:FocalLoss",
         config=configs.FocalConfig,
-        factory="prodmatch_core.builtin.losses:Focal",
         needs={"logits"},
-        paper="arXiv 1708.02002, equation 4",
+        paper="arXiv 1708.02002, equations 4 and 5",
     )
     yield LossSpec(
         name="core.in_batch_softmax",
-        summary="Each matching query prefers its product to the batch's others (InfoNCE).",
+        summary="A matching product against all other products of the batch, by cosine (InfoNCE).",
+        factory=f"{HERE}.in_batch_softmax:InBatchSoftmaxLoss",
         config=configs.InBatchSoftmaxConfig,
-        factory="prodmatch_core.builtin.losses:InBatchSoftmax",
         needs={"similarity"},
         paper="arXiv 1807.03748, equation 4",
     )
@@ -117,9 +96,9 @@ def prodmatch_graph_samplers() -> Iterator[GraphSamplerSpec]:
     """Return the plain graph sampler."""
     yield GraphSamplerSpec(
         name="core.uniform_sampler",
-        summary="A fixed number of neighbours, all alike, without replacement.",
+        summary="Some neighbours of each node, all equally likely, none twice.",
+        factory=f"{HERE}.uniform_sampler:UniformSampler",
         config=configs.UniformSamplerConfig,
-        factory="prodmatch_core.builtin.sampler:UniformSampler",
         needs={"engagements"},
         gives={"blocks"},
         paper="arXiv 1706.02216, section 3.1",
@@ -132,17 +111,18 @@ def prodmatch_aggregators() -> Iterator[AggregatorSpec]:
     yield AggregatorSpec(
         name="core.mean",
         summary="The members' average; their disagreement is the uncertainty.",
+        factory=f"{HERE}.mean:MeanAggregator",
         config=configs.MeanConfig,
-        factory="prodmatch_core.builtin.aggregators:Mean",
         gives={"uncertainty"},
     )
     yield AggregatorSpec(
         name="core.logistic",
-        summary="Logistic regression over the members, fitted out of fold.",
+        summary="Logistic regression on the members' log-probabilities, learnt out of fold.",
+        factory=f"{HERE}.logistic:LogisticAggregator",
         config=configs.LogisticConfig,
-        factory="prodmatch_core.builtin.aggregators:Logistic",
         needs={"out_of_fold"},
         gives={"uncertainty"},
+        paper="Wolpert, Stacked generalization, Neural Networks 5(2), 1992",
     )
 
 
@@ -151,109 +131,83 @@ def prodmatch_calibrators() -> Iterator[CalibratorSpec]:
     """Return the plain calibrators."""
     yield CalibratorSpec(
         name="core.temperature",
-        summary="One number that softens or sharpens all probabilities.",
-        config=configs.TemperatureConfig,
-        factory="prodmatch_core.builtin.calibrators:Temperature",
+        summary="One temperature for all probabilities; changes no decision.",
+        factory=f"{HERE}.temperature:TemperatureCalibrator",
         paper="arXiv 1706.04599, section 4.2",
     )
     yield CalibratorSpec(
         name="core.isotonic",
-        summary="One rising step function per class.",
+        summary="A non-decreasing curve per class, fitted to what was observed.",
+        factory=f"{HERE}.isotonic:IsotonicCalibrator",
         config=configs.IsotonicConfig,
-        factory="prodmatch_core.builtin.calibrators:Isotonic",
-        paper="Zadrozny and Elkan, KDD 2002",
+        paper="Zadrozny and Elkan, KDD 2002, sections 3 and 4",
     )
     yield CalibratorSpec(
         name="core.threshold",
-        summary="One threshold on the match score: best F1, or a precision to hold.",
+        summary="Accepts pairs from the P(match) of best F1, or of most recall at a precision.",
+        factory=f"{HERE}.threshold:ThresholdCalibrator",
         config=configs.ThresholdConfig,
-        factory="prodmatch_core.builtin.calibrators:Threshold",
-    )
-
-
-@hookimpl
-def prodmatch_datasets() -> Iterator[DatasetSpec]:
-    """Return the embedded shop and the readers."""
-    yield DatasetSpec(
-        name="shop.synthetic",
-        summary="The embedded shop: a seeded world whose truth is known.",
-        config=ShopConfig,
-        factory="prodmatch_core.data.shop.reading:read",
-        gives=PAIRS | {"engagements", "events"},
-    )
-    yield DatasetSpec(
-        name="core.pairs",
-        summary="A file of judged query-product pairs: CSV, TSV, JSON lines or Parquet.",
-        config=PairsConfig,
-        factory="prodmatch_core.data.pairs:read",
-        gives=PAIRS,
-    )
-    yield DatasetSpec(
-        name="core.crowdflower",
-        summary="CrowdFlower search relevance: four grades with rater variance.",
-        config=CrowdflowerConfig,
-        factory="prodmatch_core.data.public_pairs:read_crowdflower",
-        gives=PAIRS,
-    )
-    yield DatasetSpec(
-        name="core.homedepot",
-        summary="Home Depot search relevance: match and mismatch, or three grades.",
-        config=HomeDepotConfig,
-        factory="prodmatch_core.data.public_pairs:read_homedepot",
-        gives=PAIRS,
-    )
-    yield DatasetSpec(
-        name="core.folder",
-        summary="A folder of Parquet tables that `prodmatch data` wrote.",
-        config=FolderConfig,
-        factory="prodmatch_core.data.folder:read",
-        gives=TABLES,
     )
 
 
 @hookimpl
 def prodmatch_measures() -> Iterator[MeasureSpec]:
-    """Return the measures of the match task."""
-    for name, function, direction, summary in (
-        ("accuracy", "classification:accuracy", "higher", "Share of rows decided rightly."),
-        ("macro_f1", "classification:macro_f1", "higher", "F1 averaged over classes, each alike."),
-        ("micro_f1", "classification:micro_f1", "higher", "F1 over all decisions together."),
-        ("weighted_f1", "classification:weighted_f1", "higher", "F1 averaged by how frequent a class is."),
-        ("kappa", "classification:kappa", "higher", "Agreement beyond chance."),
+    """Return the measures of class predictions, of probabilities and of rankings."""
+    for name, module, summary, direction in (
         (
-            "quadratic_kappa",
-            "classification:quadratic_kappa",
+            "macro_f1",
+            "classification",
+            "F1 averaged over the classes, rare ones counting like others.",
             "higher",
-            "Agreement that forgives near misses.",
         ),
-        ("match_f1", "probability:match_f1", "higher", "F1 of matches against mismatches."),
-        ("mismatch_f1", "probability:mismatch_f1", "higher", "F1 of mismatches against matches."),
         (
-            "average_precision",
-            "probability:average_precision",
+            "weighted_f1",
+            "classification",
+            "F1 averaged over the classes by their number of examples.",
             "higher",
-            "Area under precision-recall of matches.",
         ),
+        (
+            "micro_f1",
+            "classification",
+            "F1 over all decisions; with one class per example, the accuracy.",
+            "higher",
+        ),
+        ("accuracy", "classification", "Share of examples decided right.", "higher"),
+        ("kappa", "classification", "Agreement beyond chance (Cohen).", "higher"),
+        ("quadratic_kappa", "classification", "Agreement beyond chance; far misses cost more.", "higher"),
+        ("match_f1", "probability", "F1 of the decision that a pair matches.", "higher"),
+        ("mismatch_f1", "probability", "F1 of the decision that a pair does not match.", "higher"),
+        ("average_precision", "probability", "Area under precision and recall of the match.", "higher"),
         (
             "mismatch_average_precision",
-            "probability:mismatch_average_precision",
+            "probability",
+            "Area under precision and recall of the mismatch.",
             "higher",
-            "Area under precision-recall of mismatches.",
         ),
-        ("roc_auc", "probability:roc_auc", "higher", "Chance that a match outscores a mismatch."),
-        ("nll", "probability:nll", "lower", "Mean negative log-likelihood of the true class."),
-        ("brier", "probability:brier", "lower", "Mean squared error of the probabilities."),
-        ("ece", "probability:ece", "lower", "Expected calibration error, 15 equal-width bins."),
-        ("ndcg", "ranking:ndcg", "higher", "Discounted gain over a perfect ranking's, whole list."),
-        ("ndcg@10", "ranking:ndcg_at_10", "higher", "Discounted gain of the first ten."),
-        ("mrr", "ranking:mrr", "higher", "Reciprocal rank of the first match."),
-        ("map", "ranking:mean_average_precision", "higher", "Average precision, averaged over queries."),
-        ("recall@10", "ranking:recall_at_10", "higher", "Share of a query's matches in its first ten."),
+        ("roc_auc", "probability", "Chance that a match scores above a mismatch.", "higher"),
+        ("nll", "probability", "Mean negative log-likelihood of the true class, in nats.", "lower"),
+        ("brier", "probability", "Squared distance of the probabilities from the truth.", "lower"),
+        ("ece", "probability", "Gap between confidence and accuracy, in 15 bins.", "lower"),
+        (
+            "ndcg",
+            "ranking",
+            "Discounted gain of the ranking over the ideal one, averaged over queries.",
+            "higher",
+        ),
+        ("mrr", "ranking", "Reciprocal rank of the first match, averaged over queries.", "higher"),
     ):
         yield MeasureSpec(
-            name=name,
-            summary=summary,
-            factory=f"prodmatch_core.evaluation.{function}",
-            needs={"judgements"},
-            direction=direction,
+            name=name, summary=summary, factory=f"{EVALUATION}.{module}:{name}", direction=direction
+        )
+    for name, function, summary in (
+        ("ndcg@10", "ndcg_at_10", "nDCG of the first ten products."),
+        (
+            "map",
+            "mean_average_precision",
+            "Average precision of each query's ranking, averaged over queries.",
+        ),
+        ("recall@10", "recall_at_10", "Share of a query's matches among the first ten products."),
+    ):
+        yield MeasureSpec(
+            name=name, summary=summary, factory=f"{EVALUATION}.ranking:{function}", direction="higher"
         )
