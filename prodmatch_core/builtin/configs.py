@@ -55,11 +55,6 @@ class NgramConfig:
         return self.width if self.width is not None else 32 if self.mode == "pair" else 96
 
 
-def ngram_gives(config: NgramConfig) -> frozenset[str]:
-    """Return what `core.ngram` gives in the configured mode."""
-    return frozenset({"pairs"} if config.mode == "pair" else {"embeddings"})
-
-
 @attrs.frozen
 class OverlapConfig:
     """`core.overlap`: logistic regression on word-overlap features."""
@@ -146,7 +141,8 @@ class IsotonicConfig:
 class ThresholdConfig:
     """`core.threshold`."""
 
-    objective: str = attrs.field(default="f1", validator=one_of("f1", "precision"))
-    "`f1` takes the best F1 of the match; `precision` the most recall whose precision is at least `target`."
+    objective: str = attrs.field(default="f1", validator=one_of("f1", "macro_f1", "precision"))
+    """`f1` takes the best F1 of the match, `macro_f1` the best mean of the F1 of match and mismatch, `precision` the
+    most recall whose precision is at least `target`."""
     target: float = attrs.field(default=0.95, validator=between(0, 1))
     "Precision that accepted pairs must reach, for `precision`."

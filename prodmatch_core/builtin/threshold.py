@@ -49,8 +49,14 @@ class ThresholdCalibrator(Calibrator):
         right = np.cumsum((weights[used] * matches)[order])[last]
         precision, recall = right / accepted, right / right[-1]
         self.best_precision = float(precision.max())
+        f1 = 2 * right / (accepted + right[-1])
         if self.config.objective == "f1":
-            best = int(np.argmax(2 * right / (accepted + right[-1])))
+            best = int(np.argmax(f1))
+        elif self.config.objective == "macro_f1":
+            total, mismatches = accepted[-1], accepted[-1] - right[-1]
+            rejected = total - accepted
+            rejected_right = mismatches - (accepted - right)
+            best = int(np.argmax(f1 + 2 * rejected_right / np.maximum(rejected + mismatches, 1e-12)))
         else:
             reached = precision >= self.config.target
             if not reached.any():

@@ -62,8 +62,3 @@ class TransformerConfig:
         if self.overlap_flags is not None:
             return self.overlap_flags
         return not self.model and self.mode == "cross_encoder"
-
-
-def transformer_gives(config: TransformerConfig) -> frozenset[str]:
-    """Return what a `core.transformer` so configured gives, for its record."""
-    return frozenset({"pairs"} if config.mode == "cross_encoder" else {"embeddings"})

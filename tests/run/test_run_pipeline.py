@@ -160,7 +160,7 @@ def test_law_7_a_stage_is_reused_when_nothing_it_depends_on_has_changed(
     ("settings", "refitted"),
     [
         (("member.0.training.epochs=2",), {"ngram"}),
-        (("member.1.encoder.strength=0.5",), {"overlap"}),
+        (("member.1.encoder.l2=2.0",), {"overlap"}),
         (("pipeline.seed=9",), {"ngram", "overlap"}),
         (("calibrator.0.use=\"core.isotonic\"",), set()),
     ],

@@ -6,7 +6,7 @@ import sys
 import attrs
 import pytest
 
-from prodmatch_core.builtin.transformer_config import TransformerConfig, transformer_gives
+from prodmatch_core.builtin.transformer_config import TransformerConfig
 from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.fields import field_docs
 
@@ -54,11 +54,6 @@ def test_fields_that_contradict_each_other_are_refused(fields: dict, message: st
 )
 def test_overlap_flags_default_to_the_small_cross_encoder_only(fields: dict, flags: bool) -> None:
     assert TransformerConfig(**fields).flags is flags
-
-
-def test_what_it_gives_follows_from_the_mode() -> None:
-    assert transformer_gives(TransformerConfig()) == {"pairs"}
-    assert transformer_gives(TransformerConfig(mode="two_tower")) == {"embeddings"}
 
 
 def test_importing_the_configuration_loads_nothing_heavy() -> None:
