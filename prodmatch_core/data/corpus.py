@@ -94,6 +94,8 @@ class Examples:
 def match_examples(dataset: Dataset) -> tuple[Corpus, dict[str, Examples], dict[str, pl.DataFrame]]:
     """Return the corpus, the examples of each split, and the judgement rows behind them in the same order.
 
+    The rows carry their query's locale and, where it is known, its frequency.
+
     A judgement means the product in the locale of its query. All three splits are there; one without
     judgements is empty.
 
@@ -112,9 +114,8 @@ def match_examples(dataset: Dataset) -> tuple[Corpus, dict[str, Examples], dict[
             f"{dataset.source}: no table {', '.join(absent)}; matching needs queries, products and "
             "judgements. Use a data set that gives them."
         )
-    judged = judgements.join(
-        queries.select("query_id", "locale"), on="query_id", how="left", maintain_order="left"
-    )
+    of_query = [name for name in ("query_id", "locale", "frequency") if name in queries.columns]
+    judged = judgements.join(queries.select(of_query), on="query_id", how="left", maintain_order="left")
     queries = queries.join(judged, on="query_id", how="semi", maintain_order="left")
     products = products.join(judged, on=["product_id", "locale"], how="semi", maintain_order="left")
     rows = judged.join(
@@ -139,7 +140,7 @@ def match_examples(dataset: Dataset) -> tuple[Corpus, dict[str, Examples], dict[
         part = rows.filter(pl.col("split") == split)
         arrays = (part[name].to_numpy() for name in ("_query", "_product", "_class", "_weight"))
         examples[split] = Examples(*arrays)
-        behind[split] = part.select(judgements.columns)
+        behind[split] = part.select(judged.columns)
     return Corpus(queries, products), examples, behind
 
 

@@ -23,9 +23,7 @@ class SplitConfig:
 
     def __attrs_post_init__(self) -> None:
         if self.valid + self.test >= 1:
-            raise ValueError(
-                f"valid and test together must leave rows to train on, got {self.valid} and {self.test}"
-            )
+            raise ValueError("valid and test add up to 1 or more; nothing is left to train on")
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.reading import SplitConfig
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.data.texts import normalised
-from prodmatch_core.errors import ConfigError, DataError, Problem
+from prodmatch_core.errors import DataError
 
 STRATUM = 20
 "Queries of similar label shares that are divided together."
@@ -38,14 +38,7 @@ def split_by_query(
 
     Returns:
         Columns query_id and split, in the order of `queries`.
-
-    Raises:
-        ConfigError: valid and test leave nothing to train on.
     """
-    if split.valid + split.test >= 1:
-        raise ConfigError(
-            [Problem("data.split", "valid and test add up to 1 or more; nothing is left to train on")]
-        )
     keyed = queries.select("query_id", normalised(queries["text"]).alias("key"))
     free = keyed
     missing = {"valid", "test"}

@@ -26,7 +26,7 @@ class LexicalGBDT(SelfFittingEncoder):
     def fit(cls, config: LexicalGBDTConfig, data: FitData, rng: np.random.Generator) -> Self:
         """Boost on the training split until the validation loss stops falling."""
         classes = len(data.scheme.labels)
-        names = [f"{where}: {name}" for where in ("title", "all") for name in FEATURE_NAMES]
+        names = [f"{where}_{name}" for where in ("title", "all") for name in FEATURE_NAMES]
         train, valid = (
             lightgbm.Dataset(
                 features(config, data.corpus, examples),
