@@ -45,10 +45,10 @@ class NgramTexts:
         """Return the n-grams of the pairs.
 
         Returns:
-            For each side `*_ids` (total,) int64 bucket, `*_offsets` (n,) int64 first n-gram of each pair;
-            where sides are compared, also `*_pair` (total,) int64 number of the pair, `*_orders` (total,) int64,
-            `*_shared` (total,) float32 1 where the other side has the n-gram, `*_lengths` (n,) int64 words;
-            `query_words` (total,) int64 number of the query's word within the batch and `word_pair`
+            For each side `*_ids` (total,) int64 bucket and `*_offsets` (n,) int64 first n-gram of each pair.
+            Where sides are compared, also `*_pair` (total,) int64 number of the pair, `*_orders` (total,)
+            int64, `*_shared` (total,) float32, 1 where the other side has the n-gram, `*_lengths` (n,) int64
+            words; `query_words` (total,) int64 number of the query's word within the batch, and `word_pair`
             (words,) int64 pair of each.
         """
         sides = {"query": (self.queries, query), "product": (self.products, product)}
