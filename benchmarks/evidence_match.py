@@ -13,10 +13,9 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from prodmatch_core.progress import Plain
-
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.reading import ReadContext
+from prodmatch_core.progress import Plain
 from prodmatch_core.rundir import Run
 from prodmatch_core.runner import run_pipeline
 

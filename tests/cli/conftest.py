@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fake_parts import BASE, fake_registry
 
+from fake_parts import BASE, fake_registry
 from prodmatch_core.cli import cli
 from prodmatch_core.plugins import PluginState
 from prodmatch_core.registry import Registry

@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 import pytest
-from fake_parts import fake_registry
-from source_trees import ROOT
 
+from fake_parts import fake_registry
 from prodmatch_core.cli import COMMANDS
 from prodmatch_core.errors import ConfigError, DataError, PluginError, RunError
 from prodmatch_core.plugins import PluginState
 from prodmatch_core.records import CommandSpec
+from source_trees import ROOT
 
 
 def with_command(command: Any, stand_in: Callable[..., None], name: str = "go") -> Any:

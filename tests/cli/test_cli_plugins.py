@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_parts import fake_registry
 
+from fake_parts import fake_registry
 from prodmatch_core.plugins import PluginState
 from prodmatch_core.records import EncoderSpec
 

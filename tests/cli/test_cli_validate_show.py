@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 
 from fake_parts import BASE, fake_registry
-
 from prodmatch_core.config import load_pipeline
 
 

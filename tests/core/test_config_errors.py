@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_parts import BASE, fake_registry
 
+from fake_parts import BASE, fake_registry
 from prodmatch_core.config import load_data, load_pipeline
 from prodmatch_core.errors import ConfigError, PluginError
 from prodmatch_core.plugins import PluginState

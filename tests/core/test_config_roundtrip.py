@@ -8,10 +8,10 @@ from typing import Any
 
 import attrs
 import pytest
-from fake_parts import BASE, fake_registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fake_parts import BASE, fake_registry
 from prodmatch_core.config import LossEntry, apply_override, load_data, load_pipeline, resolved, to_toml
 from prodmatch_core.partdocs import fields_of
 

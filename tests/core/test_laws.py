@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from fake_parts import BASE, fake_registry
-from source_trees import CORE, ROOT, calls, imports, plugin_packages, product_trees, trees
 
+from fake_parts import BASE, fake_registry
 from prodmatch_core import hookspecs
 from prodmatch_core.cli import cli
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.errors import ConfigError
 from prodmatch_core.plugins import PluginState
 from prodmatch_core.records import PART_KINDS, EncoderSpec
+from source_trees import CORE, ROOT, calls, imports, plugin_packages, product_trees, trees
 
 HEAVY = [
     "torch",

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from prodmatch_baselines.lexical_gbdt import LexicalGBDT
 from prodmatch_baselines.plugin import LexicalGBDTConfig
-from prodmatch_core.data.shop.config import ShopConfig
-from prodmatch_core.data.shop.generate import make_shop
-
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import match_examples
+from prodmatch_core.data.shop.config import ShopConfig
+from prodmatch_core.data.shop.generate import make_shop
 
 CONFIG = LexicalGBDTConfig(rounds=60)
 

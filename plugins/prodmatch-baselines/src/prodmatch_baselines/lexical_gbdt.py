@@ -7,11 +7,11 @@ from typing import Self
 
 import lightgbm
 import numpy as np
-from prodmatch_core.data.lexical import FEATURE_NAMES, overlap_features
 
 from prodmatch_baselines.plugin import LexicalGBDTConfig
 from prodmatch_core.components.encoder import FitData, SelfFittingEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
+from prodmatch_core.data.lexical import FEATURE_NAMES, overlap_features
 
 
 class LexicalGBDT(SelfFittingEncoder):
