@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 
-from prodmatch_core.builtin.configs import NgramConfig, ngram_gives
+from prodmatch_core.builtin.configs import NgramConfig
 from prodmatch_core.builtin.hashing import WORD, hash_texts
 from prodmatch_core.builtin.ngram import NgramEncoder, NgramTexts
 from prodmatch_core.components.encoder import Encoding, FitData
@@ -195,11 +195,6 @@ def test_other_fields_are_read_when_asked_for() -> None:
         )
     assert shared["title",] == 0
     assert shared["title", "color"] > 0
-
-
-def test_gives_depends_on_the_mode() -> None:
-    assert ngram_gives(NgramConfig(mode="pair")) == {"pairs"}
-    assert ngram_gives(NgramConfig(mode="two_tower")) == {"embeddings"}
 
 
 def test_width_left_out_depends_on_the_mode() -> None:

@@ -42,7 +42,11 @@ def test_every_field_is_documented(name: str) -> None:
     assert set(field_docs(config)) == {field.name for field in attrs.fields(config)}
 
 
-@pytest.mark.parametrize("name", RECORDS)
+def needs_nothing(config: type) -> bool:
+    return all(field.default is not attrs.NOTHING for field in attrs.fields(config))
+
+
+@pytest.mark.parametrize("name", [n for n, r in RECORDS.items() if needs_nothing(r.config)])
 def test_every_part_has_defaults_that_pass_their_own_checks(name: str) -> None:
     RECORDS[name].config()
 
@@ -61,3 +65,17 @@ def test_lower_is_better_for_losses_and_gaps_alone() -> None:
 def test_the_match_tasks_default_loss_is_registered() -> None:
     loss = RECORDS[MatchTask.default_loss]
     assert isinstance(loss.load().build(loss.config(), ESCI), Loss)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "given"),
+    [
+        ("core.ngram", "pair", "pairs"),
+        ("core.ngram", "two_tower", "embeddings"),
+        ("core.transformer", "cross_encoder", "pairs"),
+        ("core.transformer", "two_tower", "embeddings"),
+    ],
+)
+def test_what_an_encoder_gives_follows_from_its_mode(name: str, mode: str, given: str) -> None:
+    record = RECORDS[name]
+    assert record.gives_of(record.config(mode=mode)) == {given}

@@ -221,6 +221,8 @@ def test_law_8_a_run_killed_at_any_moment_resumes_to_the_same_result(
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         killed += 1
+        if out.exists():  # killed after its last act, the renaming
+            break
     assert killed >= 1
     assert content(Run.open(out)) == content(finished)
 
