@@ -61,3 +61,10 @@ def test_lower_is_better_for_losses_and_gaps_alone() -> None:
 def test_the_match_tasks_default_loss_is_registered() -> None:
     loss = RECORDS[MatchTask.default_loss]
     assert isinstance(loss.load().build(loss.config(), ESCI), Loss)
+
+
+def test_product_fields_are_the_ones_the_corpus_can_join() -> None:
+    from prodmatch_core.builtin.configs import PRODUCT_FIELDS as CHOICES
+    from prodmatch_core.data.texts import PRODUCT_FIELDS
+
+    assert set(CHOICES) == set(PRODUCT_FIELDS)
