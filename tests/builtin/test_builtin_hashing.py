@@ -98,6 +98,7 @@ TEXTS = [
     "ｆｕｌｌ　ｗｉｄｔｈ STRASSE straße",
     "nul\0inside 'quoted' x./y 5' 6\"",
     "e\u0301clair \u0301start",
+    "v2.beta rev.2 a/4 4/a 1.2.3 rock'n'roll 7'eleven",
 ]
 
 

@@ -156,6 +156,21 @@ def test_figures_say_how_much_of_each_query_word_is_covered() -> None:
     assert words[0] == pytest.approx(np.log1p(3))
 
 
+def test_bags_are_what_is_shared_what_is_missing_and_what_is_more() -> None:
+    encoder, corpus, examples = make()
+    with torch.no_grad():
+        encoder.importance.weight.zero_()
+    batch = encoder.prepare(corpus).batch(examples.query, examples.product)
+    seen: list[torch.Tensor] = []
+    encoder.mix.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    encoder(batch)
+    for part, (side, shared) in enumerate((("query", 1.0), ("query", 0.0), ("product", 0.0))):
+        mine = batch[f"{side}_pair"] == 0
+        chosen = batch[f"{side}_ids"][mine & (batch[f"{side}_shared"] == shared)]
+        expected = encoder.vectors.weight[chosen].sum(dim=0) / mine.sum()
+        torch.testing.assert_close(seen[0][0, 8 * part : 8 * (part + 1)], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_two_tower_begins_as_the_cosine_of_weighted_bags() -> None:
     encoder, corpus, examples = make("two_tower", width=512, buckets=2**14)
     encoding = encoder(encoder.prepare(corpus).batch(examples.query, examples.product))
