@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def make_run(name: str, seed: int, runs: Path) -> Run:
         pipeline = load_pipeline(file, settings)
         data = os.environ.get("PRODMATCH_DATA")
         context = ReadContext(root=Path(data) if data else None, base=file.parent)
-        run_pipeline(pipeline, out=out, context=context, reporter=Plain())
+        run_pipeline(pipeline, out=out, context=context, reporter=Plain(sys.stderr))
     return Run.open(out)
 
 

@@ -182,11 +182,19 @@ def mistakes(
     worst = worst.join(dataset.queries.select("query_id", query="text"), on="query_id", how="left").join(
         dataset.products.select("product_id", "locale", "title"), on=["product_id", "locale"], how="left"
     )
-    causes = dataset.truth.get("judgements")
-    if causes is not None and "cause" in causes.columns:
-        worst = worst.join(
-            causes.select("query_id", "product_id", "cause"), on=["query_id", "product_id"], how="left"
-        )
-    else:
-        worst = worst.with_columns(cause=pl.lit(None, dtype=pl.String))
+    worst = worst.join(_causes(dataset), on=["query_id", "product_id"], how="left")
     return worst.sort("probability", "query_id", descending=[True, False]).to_dicts()
+
+
+def _causes(dataset: Dataset) -> pl.DataFrame:
+    """Return why each pair is what it is, where a synthetic world knows: the planted cause, or a rater's error."""
+    truth = dataset.truth.get("judgements")
+    if truth is None or not {"cause", "true_label"} <= set(truth.columns):
+        return pl.DataFrame(schema={"query_id": pl.String, "product_id": pl.String, "cause": pl.String})
+    assert dataset.judgements is not None
+    ids = ["query_id", "product_id"]
+    judged = dataset.judgements.select(*ids, "label")
+    return truth.join(judged, on=ids).select(
+        *ids,
+        cause=pl.when(pl.col("label") != pl.col("true_label")).then(pl.lit("rater_error")).otherwise("cause"),
+    )
