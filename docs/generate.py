@@ -19,7 +19,7 @@ from pathlib import Path
 import attrs
 import click
 
-from prodmatch_core import config, hookspecs, records
+from prodmatch_core import hookspecs, records, sections
 from prodmatch_core.cli import cli, plugin_commands
 from prodmatch_core.partdocs import FieldDoc, described, fields_of
 from prodmatch_core.plugins import RECORD_HOOKS, PluginState, add_plugin, new_manager
@@ -146,18 +146,18 @@ def _fields_table(fields: Iterable[FieldDoc]) -> Iterator[str]:
 # -- pipeline file -------------------------------------------------------------------------------------------
 
 SECTIONS = (
-    config.PipelineSection,
-    config.DataSection,
-    config.SplitConfig,
-    config.Member,
-    config.LossEntry,
-    config.Training,
-    config.Phase,
-    config.AggregatorSection,
-    config.CalibratorSection,
-    config.Evaluation,
+    sections.PipelineSection,
+    sections.DataSection,
+    sections.SplitConfig,
+    sections.Member,
+    sections.LossEntry,
+    sections.Training,
+    sections.Phase,
+    sections.AggregatorSection,
+    sections.CalibratorSection,
+    sections.Evaluation,
 )
-TITLES = {config.SplitConfig: "`[data.split]`"}
+TITLES = {sections.SplitConfig: "`[data.split]`"}
 
 
 def pipeline_page() -> Iterator[str]:

@@ -15,7 +15,7 @@ from prodmatch_core.records import CAPABILITIES, Part, Spec
 from prodmatch_core.registry import Registry
 
 if TYPE_CHECKING:
-    from prodmatch_core.config import Member, Pipeline
+    from prodmatch_core.sections import Member, Pipeline
 
 DERIVED = {"pairs": {"logits"}, "embeddings": {"logits", "similarity"}, "nodes": {"logits"}}
 "What the task's head makes of what an encoder gives."

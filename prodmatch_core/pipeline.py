@@ -11,10 +11,11 @@ import polars as pl
 
 from prodmatch_core.components.aggregator import Aggregator
 from prodmatch_core.components.calibrator import Calibrator, Decisions
+from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import frame_examples
 from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.predictions import frame_of, stack
 from prodmatch_core.rundir import Run
-from prodmatch_core.runner import frame_of, stack
 from prodmatch_core.tasks.match import TASKS
 from prodmatch_core.training.member import FittedMember
 
@@ -41,7 +42,7 @@ class FittedPipeline:
             ConfigError: a part's plugin is no longer installed.
         """
         run = Run.open(path)
-        pipeline, scheme = run.pipeline, run.scheme
+        pipeline, scheme = load_pipeline(run.path / "resolved.toml"), run.scheme
         task = TASKS[pipeline.pipeline.task]()
         members = [
             FittedMember.load(member, task, scheme, run.path / "members" / member.name)

@@ -31,7 +31,6 @@ from prodmatch_core.errors import RunError
 if TYPE_CHECKING:
     import polars as pl
 
-    from prodmatch_core.config import Pipeline
     from prodmatch_core.data.dataset import LabelScheme
     from prodmatch_core.evaluation.evaluated import Evaluated
 
@@ -210,13 +209,6 @@ class Run:
     def mistakes(self) -> list[dict[str, Any]]:
         """Return the most confident mistakes, surest first."""
         return self._json("mistakes.json")
-
-    @functools.cached_property
-    def pipeline(self) -> Pipeline:
-        """Return the resolved pipeline; parts whose plugin is gone raise ConfigError."""
-        from prodmatch_core.config import load_pipeline
-
-        return load_pipeline(self.path / "resolved.toml")
 
     @functools.cached_property
     def scheme(self) -> LabelScheme:

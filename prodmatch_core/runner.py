@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,10 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
-from prodmatch_core.components.aggregator import MemberPredictions
 from prodmatch_core.components.calibrator import Decisions, match_score
 from prodmatch_core.components.encoder import FitData
-from prodmatch_core.config import Member, Pipeline, resolved, to_toml
-from prodmatch_core.data.corpus import Examples, match_examples
+from prodmatch_core.config import resolved, to_toml
+from prodmatch_core.data.corpus import match_examples
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.describe import describe
 from prodmatch_core.data.reading import ReadContext
@@ -33,10 +32,12 @@ from prodmatch_core.data.splits import check_references
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation import assess, trec
 from prodmatch_core.fit import parts_within
+from prodmatch_core.predictions import MemberTable, frame_of
 from prodmatch_core.progress import Reporter, Silent
 from prodmatch_core.records import MeasureSpec, Part
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.rundir import FORMAT, Draft, Run, write_json, write_parquet, write_text
+from prodmatch_core.sections import Member, Pipeline
 from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.tasks.match import TASKS
 from prodmatch_core.training import seeds
@@ -379,50 +380,3 @@ class _Runner:
                 "warnings": self.warnings + self.registry.problems(),
             },
         )
-
-
-@attrs.frozen(eq=False)
-class MemberTable:
-    """Probabilities of every member: `tables[member][split]` is (rows, classes) float64."""
-
-    names: tuple[str, ...]
-    tables: Sequence[Mapping[str, np.ndarray]]
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Return the splits every member has predictions for; train only where they are out-of-fold."""
-        return tuple(split for split in ("train", "valid", "test") if split in self.tables[0])
-
-    def of(self, member: int, split: str) -> np.ndarray:
-        """Return one member's probabilities on one split."""
-        return self.tables[member][split]
-
-    def members(self, split: str, examples: Examples) -> MemberPredictions:
-        """Return all members' predictions on one split, as aggregators read them."""
-        return stack(self.names, [table[split] for table in self.tables], examples)
-
-
-def stack(names: Sequence[str], tables: Sequence[np.ndarray], examples: Examples) -> MemberPredictions:
-    """Return the members' probabilities on `examples` as aggregators read them."""
-    return MemberPredictions(
-        names=tuple(names),
-        probabilities=np.stack(tables, axis=1),
-        labels=examples.label,
-        groups=np.unique(examples.query, return_inverse=True)[1],
-        weights=examples.weight.astype(np.float64),
-    )
-
-
-def frame_of(rows: pl.DataFrame, decisions: Decisions, scheme: Any, decided: bool = True) -> pl.DataFrame:
-    """Return `rows` with score, uncertainty, one probability column per label and, if asked, what was decided."""
-    columns: dict[str, Any] = {}
-    if decided:
-        columns["decided"] = pl.Series(
-            np.array(scheme.labels, dtype=object)[decisions.labels].tolist(), dtype=pl.String
-        )
-        columns["accepted"] = decisions.accepted
-    columns["score"] = match_score(decisions.probabilities, scheme)
-    columns["uncertainty"] = decisions.uncertainty
-    for number, label in enumerate(scheme.labels):
-        columns[f"p_{label}"] = decisions.probabilities[:, number]
-    return rows.hstack(pl.DataFrame(columns).get_columns())

@@ -18,9 +18,9 @@ from prodmatch_core.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from prodmatch_core.config import DataSection
     from prodmatch_core.data.dataset import Dataset
     from prodmatch_core.registry import Registry
+    from prodmatch_core.sections import DataSection
 
 destination = click.option(
     "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write."

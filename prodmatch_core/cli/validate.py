@@ -11,7 +11,7 @@ from prodmatch_core.cli import registry_of
 from prodmatch_core.cli.options import as_json, pipeline_file, print_json, settings
 
 if TYPE_CHECKING:
-    from prodmatch_core.config import Pipeline
+    from prodmatch_core.sections import Pipeline
 
 
 @click.command()

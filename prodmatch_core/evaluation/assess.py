@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from prodmatch_core.components.calibrator import Decisions
-from prodmatch_core.config import Evaluation
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.evaluation.classification import accuracy, confusion_matrix, per_class_f1
@@ -20,6 +19,7 @@ from prodmatch_core.evaluation.ranking import tie_share
 from prodmatch_core.evaluation.significance import Interval, intervals, paired_bootstrap
 from prodmatch_core.evaluation.slices import Slice, by_frequency, by_locale
 from prodmatch_core.records import MeasureSpec
+from prodmatch_core.sections import Evaluation
 
 
 @attrs.frozen(eq=False)

@@ -9,7 +9,6 @@ import attrs
 import numpy as np
 from markupsafe import Markup
 
-from prodmatch_core.config import Pipeline
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import ConfigError, RunError
 from prodmatch_core.evaluation import curves, probability
@@ -18,6 +17,7 @@ from prodmatch_core.evaluation.slices import MINIMUM_QUERIES
 from prodmatch_core.report import charts, drawing, formats
 from prodmatch_core.report.verdict import standing, verdict
 from prodmatch_core.rundir import Run
+from prodmatch_core.sections import Pipeline
 
 STAGES = ("load", "members", "aggregate", "calibrate", "evaluate")
 "Stages of a run in the order they happen; JSON files keep their keys by name."

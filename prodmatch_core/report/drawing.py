@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from prodmatch_core.config import Pipeline
 from prodmatch_core.report.flow import Block, Flow, flow
 from prodmatch_core.report.svg import (
     ACCENT,
@@ -24,6 +23,7 @@ from prodmatch_core.report.svg import (
     text,
     tooltip,
 )
+from prodmatch_core.sections import Pipeline
 
 LETTERS = 30
 "Longest text of a row; what is longer ends in an ellipsis and is told in full under the pointer."

@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
-from prodmatch_core.config import Member, Phase, Pipeline, Training
 from prodmatch_core.fields import show
 from prodmatch_core.records import Part
+from prodmatch_core.sections import Member, Phase, Pipeline, Training
 
 
 @attrs.frozen

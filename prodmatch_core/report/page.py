@@ -12,8 +12,8 @@ from prodmatch_core.records import Section
 from prodmatch_core.rundir import Run, write_text
 
 if TYPE_CHECKING:
-    from prodmatch_core.config import Pipeline
     from prodmatch_core.registry import Registry
+    from prodmatch_core.sections import Pipeline
 
 
 def write_report(run: Run, registry: Registry) -> Path:

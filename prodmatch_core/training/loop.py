@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from prodmatch_core.components.encoder import FitData, Prepared
 from prodmatch_core.components.loss import Loss
 from prodmatch_core.components.negatives import RowGenerator
-from prodmatch_core.config import Phase, Training
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import RunError
+from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
 from prodmatch_core.training.batches import budget_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position

@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 
 from prodmatch_core.components.encoder import Encoder, FitData, SelfFittingEncoder, TwoSidedEncoder
 from prodmatch_core.components.negatives import RowGenerator, StateGenerator
-from prodmatch_core.config import LossEntry, Member
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.errors import RunError
@@ -22,6 +21,7 @@ from prodmatch_core.evaluation.evaluated import Evaluated
 from prodmatch_core.records import MeasureSpec, Part
 from prodmatch_core.registry import Registry
 from prodmatch_core.rundir import write_json
+from prodmatch_core.sections import LossEntry, Member
 from prodmatch_core.tasks.base import Task
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.checkpoint import Checkpoint

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_parts import BASE, fake_registry
-from prodmatch_core.config import LossEntry, apply_override, load_data, load_pipeline, resolved, to_toml
+from prodmatch_core.config import apply_override, load_data, load_pipeline, resolved, to_toml
 from prodmatch_core.partdocs import fields_of
+from prodmatch_core.sections import LossEntry
 
 REGISTRY = fake_registry()
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from prodmatch_core.config import Pipeline, load_pipeline
+from prodmatch_core.config import load_pipeline
 from prodmatch_core.registry import Registry
 from prodmatch_core.report.drawing import TEXT_WIDTH, draw, draw_text
 from prodmatch_core.report.flow import Row, flow
 from prodmatch_core.report.svg import columns
 from prodmatch_core.rundir import Run
+from prodmatch_core.sections import Pipeline
 
 SVG = "{http://www.w3.org/2000/svg}"
 

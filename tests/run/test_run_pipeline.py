@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from prodmatch_core.config import resolved, to_toml
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.errors import ConfigError, DataError, RunError
 from prodmatch_core.pipeline import FittedPipeline
@@ -204,7 +203,7 @@ def test_law_8_a_run_killed_at_any_moment_resumes_to_the_same_result(
     finished: Run, tree: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "tiny.toml"
-    file.write_text(to_toml(resolved(finished.pipeline)))
+    file.write_text((finished.path / "resolved.toml").read_text())
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "prodmatch_core", "run", str(file), "--out", str(out), "--quiet"]
     waits = iter((1.5, 2.5, 3.0, 3.5))

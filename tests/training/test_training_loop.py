@@ -11,10 +11,10 @@ from torch import nn
 
 from prodmatch_core.components.encoder import Encoder, Encoding, FitData
 from prodmatch_core.components.loss import Output, PointwiseLoss
-from prodmatch_core.config import Phase, Training
 from prodmatch_core.data.corpus import Corpus, match_examples
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.errors import RunError
+from prodmatch_core.sections import Phase, Training
 from prodmatch_core.tasks.match import MatchHead, MatchTask
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.checkpoint import Checkpoint

@@ -1,0 +1,64 @@
+"""Predictions on their way: the members' probabilities by split, and the rows that decisions are written as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import polars as pl
+
+from prodmatch_core.components.aggregator import MemberPredictions
+from prodmatch_core.components.calibrator import Decisions, match_score
+from prodmatch_core.data.corpus import Examples
+from prodmatch_core.data.dataset import LabelScheme
+
+
+@attrs.frozen(eq=False)
+class MemberTable:
+    """Probabilities of every member: `tables[member][split]` is (rows, classes) float64."""
+
+    names: tuple[str, ...]
+    tables: Sequence[Mapping[str, np.ndarray]]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits every member has predictions for; train only where they are out-of-fold."""
+        return tuple(split for split in ("train", "valid", "test") if split in self.tables[0])
+
+    def of(self, member: int, split: str) -> np.ndarray:
+        """Return one member's probabilities on one split."""
+        return self.tables[member][split]
+
+    def members(self, split: str, examples: Examples) -> MemberPredictions:
+        """Return all members' predictions on one split, as aggregators read them."""
+        return stack(self.names, [table[split] for table in self.tables], examples)
+
+
+def stack(names: Sequence[str], tables: Sequence[np.ndarray], examples: Examples) -> MemberPredictions:
+    """Return the members' probabilities on `examples` as aggregators read them."""
+    return MemberPredictions(
+        names=tuple(names),
+        probabilities=np.stack(tables, axis=1),
+        labels=examples.label,
+        groups=np.unique(examples.query, return_inverse=True)[1],
+        weights=examples.weight.astype(np.float64),
+    )
+
+
+def frame_of(
+    rows: pl.DataFrame, decisions: Decisions, scheme: LabelScheme, decided: bool = True
+) -> pl.DataFrame:
+    """Return `rows` with score, uncertainty, one probability column per label and, if asked, what was decided."""
+    columns: dict[str, Any] = {}
+    if decided:
+        columns["decided"] = pl.Series(
+            np.array(scheme.labels, dtype=object)[decisions.labels].tolist(), dtype=pl.String
+        )
+        columns["accepted"] = decisions.accepted
+    columns["score"] = match_score(decisions.probabilities, scheme)
+    columns["uncertainty"] = decisions.uncertainty
+    for number, label in enumerate(scheme.labels):
+        columns[f"p_{label}"] = decisions.probabilities[:, number]
+    return rows.hstack(pl.DataFrame(columns).get_columns())

@@ -1,0 +1,170 @@
+"""The sections of a pipeline file, as attrs classes: what may be written, its defaults and its bounds.
+
+`config` reads a file into them; `fit` checks whether the parts they name fit each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from prodmatch_core.data.reading import SplitConfig
+from prodmatch_core.fields import Expected, at_least, non_negative, one_of, part, positive, unit_interval
+from prodmatch_core.records import Part
+
+TASKS = ("match",)
+"The tasks a pipeline may name; `tasks.base` says what a task is."
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+_identifier = Expected(
+    "a short name of letters, digits, - and _",
+    lambda v: isinstance(v, str) and re.fullmatch(_NAME, v) is not None,
+)
+_identifier_or_none = Expected(_identifier.text, lambda v: v == "" or _identifier.test(v))
+
+
+def _section(kind: str) -> Any:
+    """Declare the part of a section: `use` and every key that is not a field of the section go to it."""
+    return attrs.field(metadata={"kind": kind, "rest": True})
+
+
+@attrs.frozen
+class PipelineSection:
+    """`[pipeline]`: what is run."""
+
+    name: str = attrs.field(validator=_identifier)
+    "Name of the run; the run directory is called after it."
+    task: str = attrs.field(default="match", validator=one_of(*TASKS))
+    "What an example, a head and a prediction are."
+    seed: int = attrs.field(default=0, validator=non_negative)
+    "Every random number of the run derives from it."
+
+
+@attrs.frozen
+class DataSection:
+    """`[data]`: where the examples come from."""
+
+    part: Part = _section("dataset")
+    positive: tuple[str, ...] = ()
+    "Labels that count as a match; empty: the label scheme's own."
+    split: SplitConfig = attrs.field(factory=SplitConfig)
+    "How to split a data set that comes without splits."
+
+
+@attrs.frozen
+class LossEntry:
+    """`[[member.loss]]`: one term of a member's loss."""
+
+    part: Part = _section("loss")
+    weight: float = attrs.field(default=1.0, validator=non_negative)
+    "Factor of this term in the sum."
+
+
+@attrs.frozen
+class Phase:
+    """`[[member.training.phase]]`: a stretch of training; what it leaves out is as in `[member.training]`."""
+
+    name: str = attrs.field(default="main", validator=_identifier)
+    "Shown in the log."
+    epochs: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least(1)))
+    "Passes over the training examples."
+    learning_rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(positive))
+    "Peak step size of the phase."
+    freeze: tuple[str, ...] = ()
+    "Sub-modules that keep their weights in this phase, e.g. `encoder`."
+
+
+@attrs.frozen
+class Training:
+    """`[member.training]`: how a member is fitted."""
+
+    batch_size: int = attrs.field(default=64, validator=at_least(1))
+    "Examples a step over all processes, before negatives are added."
+    epochs: int = attrs.field(default=5, validator=at_least(1))
+    "Passes over the training examples."
+    learning_rate: float = attrs.field(default=1e-3, validator=positive)
+    "Peak step size of AdamW."
+    weight_decay: float = attrs.field(default=0.01, validator=non_negative)
+    "Decoupled weight decay; biases, norms and embeddings are spared."
+    warmup: float = attrs.field(default=0.1, validator=unit_interval)
+    "Share of steps in which the step size rises from 0 to its peak."
+    decay: str = attrs.field(default="linear", validator=one_of("linear", "cosine", "constant"))
+    "How the step size falls to 0 afterwards."
+    clip: float = attrs.field(default=1.0, validator=non_negative)
+    "Largest norm of the gradient; 0 does not clip."
+    precision: str = attrs.field(default="fp32", validator=one_of("fp32", "bf16"))
+    "Number format of the forward and backward passes; losses are always fp32."
+    patience: int = attrs.field(default=2, validator=at_least(0))
+    "Epochs without a better validation measure before training stops; 0 never stops early."
+    measure: str = ""
+    "Validation measure that picks the best epoch; empty: the task's headline measure."
+    phase: tuple[Phase, ...] = (Phase(),)
+    "Phases in order; without any, one that takes all settings from above."
+
+
+@attrs.frozen
+class Member:
+    """`[[member]]`: one model of the pipeline."""
+
+    encoder: Part = part("encoder")
+    "Turns queries and products into vectors, or fits itself."
+    name: str = attrs.field(default="", validator=_identifier_or_none)
+    "Name in tables and folders; empty: the encoder's part name."
+    loss: tuple[LossEntry, ...] = ()
+    "Terms of the loss; empty: the task's default. A part that fits itself takes none."
+    negatives: Part | None = part("negative-generator", default=None)
+    "Adds training examples that do not match."
+    sampler: Part | None = part("graph-sampler", default=None)
+    "Picks the neighbourhoods a graph encoder reads."
+    training: Training = attrs.field(factory=Training)
+    "How it is fitted."
+
+
+@attrs.frozen
+class Evaluation:
+    """`[evaluation]`: what is measured on the test split, and how surely."""
+
+    measures: tuple[str, ...] = ()
+    "Measures beside the task's own; `prodmatch plugins` lists them."
+    baselines: tuple[str, ...] = ("core.overlap",)
+    "Encoders that fit themselves, measured beside every run with their default fields."
+    replicates: int = attrs.field(default=1000, validator=at_least(100))
+    "Bootstrap resamples of the queries."
+    level: float = attrs.field(default=0.95, validator=unit_interval)
+    "Coverage of the intervals."
+    mistakes: int = attrs.field(default=20, validator=at_least(0))
+    "How many of the most confident mistakes the report shows."
+
+
+@attrs.frozen
+class AggregatorSection:
+    """`[aggregator]`: how the members' predictions become one."""
+
+    part: Part = _section("aggregator")
+
+
+@attrs.frozen
+class CalibratorSection:
+    """`[[calibrator]]`: one step that makes probabilities honest or decisions precise; steps run in order."""
+
+    part: Part = _section("calibrator")
+
+
+@attrs.frozen
+class Pipeline:
+    """A whole pipeline file, checked."""
+
+    pipeline: PipelineSection
+    data: DataSection
+    member: tuple[Member, ...] = attrs.field()
+    aggregator: AggregatorSection | None = None
+    calibrator: tuple[CalibratorSection, ...] = ()
+    evaluation: Evaluation = attrs.field(factory=Evaluation)
+
+    @member.validator
+    def _some_members(self, attribute: attrs.Attribute, value: Sequence[Member]) -> None:
+        if not value:
+            raise ValueError("expected at least one [[member]]")
