@@ -258,3 +258,26 @@ def test_calibrators_load_to_the_same_output_without_pickle(
     expected = calibrator.apply(stated)
     for name in ("probabilities", "labels", "accepted"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(expected, name))
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=2, max_size=14))
+def test_threshold_of_best_macro_f1_is_the_best_of_all(rows: list[tuple[int, bool]]) -> None:
+    matches = np.array([match for _, match in rows])
+    if not matches.any():
+        return
+    score = np.array([value / 8 for value, _ in rows])
+    probabilities = np.column_stack([score, 1 - score])
+    calibrator = ThresholdCalibrator.build(ThresholdConfig(objective="macro_f1"), BINARY)
+    calibrator.fit(
+        Decisions.plain(probabilities, np.full(len(rows), np.nan), BINARY),
+        (~matches).astype(np.int64),
+        np.ones(len(rows)),
+    )
+
+    def macro_f1(threshold: float) -> float:
+        accepted = score >= threshold
+        both = [(accepted, matches), (~accepted, ~matches)]
+        return sum(2 * (a & b).sum() / max(a.sum() + b.sum(), 1) for a, b in both) / 2
+
+    assert calibrator.threshold is not None
+    assert macro_f1(calibrator.threshold) == pytest.approx(max(macro_f1(t) for t in np.unique(score)))
