@@ -90,25 +90,35 @@ class _Runner:
     warnings: list[str] = attrs.field(factory=list)
 
     def run(self, overwrite: bool) -> Run:
-        started = time.perf_counter()
-        self.task = TASKS[self.pipeline.pipeline.task]()
+        """Go through all stages; what fails before a member is fitted leaves nothing behind."""
         self.draft = Draft.start(self.out, overwrite)
         self.path = self.draft.path
+        try:
+            return self._stages()
+        except BaseException:
+            if not any(self.path.glob("members/*/stage.json")) and not any(self.path.glob("checkpoints/*")):
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
+    def _stages(self) -> Run:
+        started = time.perf_counter()
+        self.task = TASKS[self.pipeline.pipeline.task]()
         write_text(self.path / "resolved.toml", to_toml(resolved(self.pipeline)))
 
         self.reporter.stage("load")
-        dataset = self._timed("load", self._load)
+        self._timed("load", self._load)
         self._write_provenance()
         draft_run = Run(self.path)
         self.registry.announce("prodmatch_run_started", run=draft_run)
 
+        self._forget_others()
         predictions = self._members(draft_run)
         self.reporter.stage("aggregate and calibrate")
         combined = self._aggregate(predictions)
         decisions = self._calibrate(combined)
 
         self.reporter.stage("evaluate")
-        self._timed("evaluate", lambda: self._evaluate(dataset, predictions, decisions))
+        self._timed("evaluate", lambda: self._evaluate(predictions, decisions))
         self.seconds["total"] = time.perf_counter() - started
         write_json(self.path / "metrics.json", self.metrics)
         self._write_provenance()
@@ -124,7 +134,7 @@ class _Runner:
 
     # -- load ---------------------------------------------------------------------------------------------------
 
-    def _load(self) -> Dataset:
+    def _load(self) -> None:
         part, seed = self.pipeline.data.part, self.pipeline.pipeline.seed
         context = attrs.evolve(self.context, split=self.pipeline.data.split)
         dataset: Dataset = part.spec.load()(part.config, context)
@@ -143,13 +153,32 @@ class _Runner:
                     f"{dataset.source}: split {split} is empty. Give it rows, or set [data.split]."
                 )
         write_json(self.path / "data.json", {**describe(dataset), "fingerprint": self.fingerprint})
-        return dataset
+
+    def _fit_data(self) -> FitData:
+        return FitData(self.corpus, self.examples["train"], self.examples["valid"], self.scheme, self.dataset)
+
+    def _forget_others(self) -> None:
+        """Take out what an earlier, unfinished run left of members that this pipeline does not have."""
+        names = {member.name for member in self.pipeline.member}
+        for folder in self.path.glob("members/*"):
+            if folder.name not in names:
+                shutil.rmtree(folder)
+        for later in ("aggregator", "calibrator"):
+            shutil.rmtree(self.path / later, ignore_errors=True)
+        log = self.path / "log.jsonl"
+        if log.exists():
+            kept = [
+                line
+                for line in log.read_text(encoding="utf-8").splitlines()
+                if json.loads(line)["member"] in names
+            ]
+            write_text(log, "".join(f"{line}\n" for line in kept))
 
     # -- members ------------------------------------------------------------------------------------------------
 
     def _members(self, run: Run) -> MemberTable:
         folds = self._folds()
-        data = FitData(self.corpus, self.examples["train"], self.examples["valid"], self.scheme, self.dataset)
+        data = self._fit_data()
         tables = []
         self.seconds["members"] = {}
         for member in self.pipeline.member:
@@ -275,12 +304,11 @@ class _Runner:
 
     # -- evaluate -------------------------------------------------------------------------------------------------
 
-    def _evaluate(self, dataset: Dataset, table: MemberTable, decisions: dict[str, Decisions]) -> None:
+    def _evaluate(self, table: MemberTable, decisions: dict[str, Decisions]) -> None:
         test, rows = self.examples["test"], self.rows["test"]
         lines = [assess.Line("majority class", "baseline", None, None)]
         lines += [
-            assess.Line(name, "baseline", probabilities, None)
-            for name, probabilities in self._baselines(dataset)
+            assess.Line(name, "baseline", probabilities, None) for name, probabilities in self._baselines()
         ]
         lines += [
             assess.Line(name, "member", table.of(number, "test"), None)
@@ -308,7 +336,7 @@ class _Runner:
             },
             **assessment,
         }
-        mistakes = assess.mistakes(rows, final, self.scheme, dataset, self.pipeline.evaluation.mistakes)
+        mistakes = assess.mistakes(rows, final, self.scheme, self.dataset, self.pipeline.evaluation.mistakes)
         write_json(self.path / "mistakes.json", mistakes)
         # TREC files are separated by white space; an id of the user's may hold some.
         queries, products = (
@@ -323,9 +351,9 @@ class _Runner:
         specs = (self.registry.get("measure", name) for name in names)
         return [spec for spec in specs if isinstance(spec, MeasureSpec)]
 
-    def _baselines(self, dataset: Dataset) -> list[tuple[str, np.ndarray]]:
+    def _baselines(self) -> list[tuple[str, np.ndarray]]:
         """Fit the baselines that every report prints; each is a part that fits itself in seconds."""
-        data = FitData(self.corpus, self.examples["train"], self.examples["valid"], self.scheme, dataset)
+        data = self._fit_data()
         results = []
         for name in self.pipeline.evaluation.baselines:
             spec = self.registry.get("encoder", name)

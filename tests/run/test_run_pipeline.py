@@ -237,7 +237,18 @@ def test_an_empty_split_is_refused_before_anything_is_trained(
     write_folder(attrs.evolve(tiny_dataset, judgements=rows), tmp_path / "data")
     with pytest.raises(DataError, match="split test is empty"):
         run_tree(tree, tmp_path / "run", (f'data.path="{tmp_path / "data"}"',))
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_what_an_earlier_attempt_left_of_other_members_is_taken_out(
+    stopped: Path, tree: dict[str, Any], run_tree: Runs
+) -> None:
+    alone = {**tree, "member": tree["member"][1:]}
+    del alone["aggregator"]
+    run = run_tree(alone, stopped)
+    assert [path.name for path in run.path.glob("members/*")] == ["overlap"]
+    assert run.log() == []
+    assert not (run.path / "aggregator").exists()
 
 
 def test_learned_aggregator_is_given_out_of_fold_predictions(
