@@ -71,6 +71,10 @@ def page(found: dict[str, list[Run]]) -> str:
         "splits the queries anew. In brackets: the widest of the three 95% intervals, from 1,000 bootstrap resamples",
         "of the test queries.",
         "",
+        "Baselines and members decide for the likeliest class. The pipeline line may move its decisions by a calibrator",
+        "(Home Depot: one threshold); there, the measures that need no decision (average precision, ROC AUC, nDCG) compare",
+        "the models, and the F1 measures compare the whole answers.",
+        "",
         "    PRODMATCH_DATA=DIR python benchmarks/evidence_match.py",
         "",
     ]
