@@ -74,6 +74,12 @@ def _member(member: Member, path: str, data: Part, registry: Registry) -> Iterat
         nested = set().union(*(p.gives for _, p in parts_within(inner, where) if p is not inner))
         yield from _needs(inner, where, gives | nested, registry, f"{data.name} (dataset)")
     gives |= encoder.gives
+    if not encoder.gives & {*DERIVED, "probabilities"}:
+        yield Problem(
+            f"{path}.encoder.use",
+            f"{encoder.name} gives {', '.join(sorted(encoder.gives)) or 'nothing'}; a member's encoder must give "
+            f"one of {', '.join([*DERIVED, 'probabilities'])}. Nest it in one that does, or choose another",
+        )
     for given, derived in DERIVED.items():
         if given in encoder.gives:
             gives |= derived

@@ -155,7 +155,11 @@ class _Runner:
         write_json(self.path / "data.json", {**describe(dataset), "fingerprint": self.fingerprint})
 
     def _fit_data(self) -> FitData:
-        return FitData(self.corpus, self.examples["train"], self.examples["valid"], self.scheme, self.dataset)
+        """Return what members may look at: neither test labels nor a synthetic world's truth are in it."""
+        assert self.dataset.judgements is not None
+        judged = self.dataset.judgements.filter(pl.col("split") != "test")
+        visible = attrs.evolve(self.dataset, judgements=judged, truth={})
+        return FitData(self.corpus, self.examples["train"], self.examples["valid"], self.scheme, visible)
 
     def _forget_others(self) -> None:
         """Take out what an earlier, unfinished run left of members that this pipeline does not have."""

@@ -345,3 +345,21 @@ def test_a_tracker_hears_the_run_and_one_that_fails_costs_nothing(
 def test_metrics_are_json_a_browser_can_read(finished: Run) -> None:
     assert "NaN" not in (finished.path / "metrics.json").read_text()
     json.loads((finished.path / "metrics.json").read_text())
+
+
+def test_members_see_neither_test_labels_nor_the_truth(
+    tree: dict[str, Any], run_tree: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prodmatch_core.builtin.overlap import OverlapEncoder
+
+    seen = []
+    fit = OverlapEncoder.fit.__func__
+
+    def watch(cls: type, config: Any, data: Any, rng: Any) -> Any:
+        seen.append((set(data.dataset.judgements["split"].unique()), dict(data.dataset.truth)))
+        return fit(cls, config, data, rng)
+
+    monkeypatch.setattr(OverlapEncoder, "fit", classmethod(watch))
+    run_tree(tree, tmp_path / "run")
+    assert len(seen) == 2
+    assert all(view == ({"train", "valid"}, {}) for view in seen)

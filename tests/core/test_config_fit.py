@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fake_parts import fake_registry
+from prodmatch_core.config import load_pipeline
+from prodmatch_core.errors import ConfigError
+from prodmatch_core.plugins import PluginState
+from prodmatch_core.records import EncoderSpec
+from prodmatch_core.registry import Registry
+
+
+def tree(**changes: Any) -> dict[str, Any]:
+    return {
+        "pipeline": {"name": "demo"},
+        "data": {"use": "fake.files", "path": "x.csv"},
+        "member": [{"encoder": {"use": "fake.text"}}],
+        **changes,
+    }
+
+
+def problem(pipeline: dict[str, Any], registry: Registry) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_pipeline(pipeline, registry=registry)
+    return str(caught.value)
+
+
+def test_a_baseline_that_is_unknown_is_named() -> None:
+    text = problem(tree(evaluation={"baselines": ["fake.tress"]}), fake_registry())
+    assert (
+        text
+        == 'pipeline: 1 problem\n  evaluation.baselines[0]: unknown encoder "fake.tress"; did you mean "fake.trees"?'
+    )
+
+
+def test_a_baseline_that_is_trained_is_refused() -> None:
+    text = problem(tree(evaluation={"baselines": ["fake.text"]}), fake_registry())
+    assert text == (
+        "pipeline: 1 problem\n  evaluation.baselines[0]: fake.text is trained by gradient steps; a baseline must fit "
+        "itself. Make it a [[member]]"
+    )
+
+
+def test_an_encoder_that_gives_nothing_to_decide_from_is_refused() -> None:
+    tokens = EncoderSpec(name="fake.tokens", summary="Tokens.", factory="fake.parts:Tokens", gives={"tokens"})
+    plugin = PluginState("tokens", "prodmatch-tokens", "1.0", "prodmatch_tokens.plugin", records=[tokens])
+    registry = fake_registry(plugin)
+    text = problem(tree(member=[{"encoder": {"use": "fake.tokens"}}]), registry)
+    assert text == (
+        "pipeline: 1 problem\n  member[0].encoder.use: fake.tokens gives tokens; a member's encoder must give one of "
+        "pairs, embeddings, nodes, probabilities. Nest it in one that does, or choose another"
+    )
