@@ -17,7 +17,7 @@ from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.predictions import frame_of, stack
 from prodmatch_core.rundir import Run
 from prodmatch_core.tasks.match import TASKS
-from prodmatch_core.training.member import FittedMember
+from prodmatch_core.training.fitted import FittedMember
 
 
 @attrs.frozen(eq=False)

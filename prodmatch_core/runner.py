@@ -42,7 +42,8 @@ from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.tasks.match import TASKS
 from prodmatch_core.training import seeds
 from prodmatch_core.training.checkpoint import Checkpoint
-from prodmatch_core.training.member import FittedMember, fit_member
+from prodmatch_core.training.fitted import FittedMember
+from prodmatch_core.training.member import fit_member
 
 LIBRARIES = ("torch", "transformers", "numpy", "polars", "scikit-learn", "lightgbm", "dgl")
 "Libraries whose versions are part of the provenance where they are installed."

@@ -16,7 +16,7 @@ import attrs
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from prodmatch_core.components.encoder import FitData, Prepared
 from prodmatch_core.components.loss import Loss
@@ -25,14 +25,13 @@ from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
-from prodmatch_core.training.batches import budget_batches, epoch_batches
+from prodmatch_core.training.batches import epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
 from prodmatch_core.training.model import MemberModel, Objective
+from prodmatch_core.training.prediction import predict, to_tensors
 
 EpochListener = Callable[[Mapping[str, Any]], None]
 "Called after every epoch with its phase, number, loss, seconds and validation figures."
-TOKEN_BUDGET = 16_384
-"Padded tokens a batch when only predicting."
 
 
 @attrs.frozen(eq=False)
@@ -212,46 +211,3 @@ def my_share(examples: Examples, accelerator: Accelerator) -> tuple[Examples, fl
     rows = np.array_split(np.arange(len(examples)), accelerator.num_processes)[accelerator.process_index]
     share = examples.take(rows)
     return share, float(share.weight.sum() / max(examples.weight.sum(), 1e-12)) * accelerator.num_processes
-
-
-def to_tensors(
-    prepared: Prepared, examples: Examples, device: torch.device
-) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Return the batch, labels and weights of `examples` on `device`."""
-    batch = {
-        name: tensor.to(device, non_blocking=True)
-        for name, tensor in prepared.batch(examples.query, examples.product).items()
-    }
-    labels = torch.from_numpy(np.ascontiguousarray(examples.label)).to(device)
-    weights = torch.from_numpy(np.ascontiguousarray(examples.weight)).to(device)
-    return batch, labels, weights
-
-
-@torch.inference_mode()
-def predict(
-    model: MemberModel,
-    prepared: Prepared,
-    examples: Examples,
-    precision: str = "fp32",
-    budget: int = TOKEN_BUDGET,
-) -> np.ndarray:
-    """Return class probabilities of `examples`, (n, classes) float64, in their order.
-
-    Pairs are batched by length within a budget of padded tokens; neither order nor batch mates change a result
-    beyond rounding.
-    """
-    was_training = model.training
-    model.eval()
-    device = next(model.parameters()).device
-    result: np.ndarray | None = None
-    for rows in budget_batches(prepared.lengths(examples.query, examples.product), budget):
-        batch, labels, weights = to_tensors(prepared, examples.take(rows), device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            output, _ = model(batch, labels, weights)
-        assert output.logits is not None
-        probabilities = output.logits.double().softmax(dim=-1).cpu().numpy()
-        if result is None:
-            result = np.empty((len(examples), probabilities.shape[1]))
-        result[rows] = probabilities
-    model.train(was_training)
-    return np.empty((0, 0)) if result is None else result

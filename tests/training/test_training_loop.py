@@ -19,6 +19,7 @@ from prodmatch_core.tasks.match import MatchHead, MatchTask
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.prediction import predict
 
 
 class CrossEntropy(PointwiseLoss):
@@ -112,7 +113,7 @@ def test_training_learns_what_the_words_say(tiny_dataset: Dataset) -> None:
     job = make_job(tiny_dataset, SETTINGS)
     trained(job)
     valid = job.data.valid
-    decided = loop.predict(job.model, job.prepared, valid).argmax(1)
+    decided = predict(job.model, job.prepared, valid).argmax(1)
     assert (decided == valid.label).mean() > 0.95
 
 
@@ -207,8 +208,8 @@ def test_patience_stops_and_the_best_epoch_is_kept(tiny_dataset: Dataset) -> Non
 def test_prediction_does_not_depend_on_batch_mates(tiny_dataset: Dataset) -> None:
     job = make_job(tiny_dataset, SETTINGS)
     valid = job.data.valid
-    together = loop.predict(job.model, job.prepared, valid)
-    alone = loop.predict(job.model, job.prepared, valid, budget=1)
+    together = predict(job.model, job.prepared, valid)
+    alone = predict(job.model, job.prepared, valid, budget=1)
     np.testing.assert_allclose(together, alone, atol=1e-7)
 
 

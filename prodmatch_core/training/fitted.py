@@ -1,0 +1,83 @@
+"""A fitted member: predict with it, save it, load it. Serving needs this module and not the ones that train."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import attrs
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from prodmatch_core.components.encoder import SelfFittingEncoder
+from prodmatch_core.data.corpus import Corpus, Examples
+from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.errors import RunError
+from prodmatch_core.records import Part
+from prodmatch_core.rundir import write_json
+from prodmatch_core.sections import Member
+from prodmatch_core.tasks.base import Task
+from prodmatch_core.training import prediction
+from prodmatch_core.training.model import MemberModel
+
+
+@attrs.frozen(eq=False)
+class FittedMember:
+    """A member that can predict: a trained model, or a part that fitted itself."""
+
+    name: str
+    encoder: Part
+    model: MemberModel | SelfFittingEncoder
+    precision: str = "fp32"
+
+    def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
+        """Return class probabilities, (n, classes) float64."""
+        if isinstance(self.model, MemberModel):
+            return prediction.predict(
+                self.model, self.model.encoder.prepare(corpus), examples, self.precision
+            )
+        return self.model.predict(corpus, examples)
+
+    def save(self, folder: Path) -> None:
+        """Write configuration, weights and assets: JSON, safetensors and what the encoder itself writes."""
+        assets = folder / "assets"
+        assets.mkdir(parents=True)
+        trained = isinstance(self.model, MemberModel)
+        write_json(
+            folder / "config.json",
+            {"encoder": self.encoder.name, "precision": self.precision, "trained": trained},
+        )
+        if isinstance(self.model, MemberModel):
+            self.model.encoder.save_assets(assets)
+            # The generator served training only; a copy of each tensor parts what the model shares.
+            weights = {
+                name: tensor.detach().cpu().clone().contiguous()
+                for name, tensor in self.model.state_dict().items()
+                if not name.startswith("generator.")
+            }
+            save_file(weights, folder / "model.safetensors")
+        else:
+            self.model.save_assets(assets)
+
+    @classmethod
+    def load(cls, member: Member, task: Task, scheme: LabelScheme, folder: Path) -> FittedMember:
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: files are missing or do not belong together.
+        """
+        try:
+            saved = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            factory = member.encoder.spec.load()
+            loaded = factory.load(member.encoder.config, folder / "assets")
+            if not saved["trained"]:
+                return cls(member.name, member.encoder, loaded)
+            model = MemberModel(loaded, task.head(loaded.width, member.encoder.gives, scheme), task)
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise RunError(
+                f"{folder}: member {member.name} cannot be loaded: {error}. The run directory is damaged or was "
+                "made by other versions; provenance.json lists them."
+            ) from error
+        return cls(member.name, member.encoder, model.eval(), saved["precision"])
