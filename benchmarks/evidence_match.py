@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "evidence")
     parser.add_argument("--only", choices=list(MEASURES))
     options = parser.parse_args()
+    if "PRODMATCH_DATA" not in os.environ:
+        parser.error("set PRODMATCH_DATA to the folder that holds crowdflower/train.csv and homedepot/train.csv")
     names = [options.only] if options.only else list(MEASURES)
     found = {name: [make_run(name, seed, options.runs) for seed in SEEDS] for name in names}
     if not options.only:
@@ -55,8 +57,7 @@ def make_run(name: str, seed: int, runs: Path) -> Run:
         file = ROOT / "pipelines" / f"{name}.toml"
         settings = [f"pipeline.seed={seed}"] + ([] if name == "demo" else [f"data.split.seed={seed}"])
         pipeline = load_pipeline(file, settings)
-        data = os.environ.get("PRODMATCH_DATA")
-        context = ReadContext(root=Path(data) if data else None, base=file.parent)
+        context = ReadContext(root=Path(os.environ["PRODMATCH_DATA"]), base=file.parent)
         run_pipeline(pipeline, out=out, context=context, reporter=Plain(sys.stderr))
     return Run.open(out)
 
