@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--only", choices=list(MEASURES))
     options = parser.parse_args()
     if "PRODMATCH_DATA" not in os.environ:
-        parser.error("set PRODMATCH_DATA to the folder that holds crowdflower/train.csv and homedepot/train.csv")
+        parser.error(
+            "set PRODMATCH_DATA to the folder that holds crowdflower/train.csv and homedepot/train.csv"
+        )
     names = [options.only] if options.only else list(MEASURES)
     found = {name: [make_run(name, seed, options.runs) for seed in SEEDS] for name in names}
     if not options.only:

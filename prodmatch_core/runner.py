@@ -240,6 +240,9 @@ class _Runner:
     def _fit_member(
         self, member: Member, data: FitData, folds: np.ndarray | None, run: Run, checkpoint: Checkpoint
     ) -> tuple[FittedMember, dict[str, np.ndarray]]:
+        def stepped(done: int, total: int) -> None:
+            self.reporter.progress(member.name, done, total)
+
         table = {}
         if folds is not None:
             held = np.empty((len(data.train), len(self.scheme.labels)))
@@ -247,7 +250,7 @@ class _Runner:
                 self.reporter.message(f"member {member.name}: fold {fold + 1} of {int(folds.max()) + 1}")
                 inside = attrs.evolve(data, train=data.train.take(np.flatnonzero(folds != fold)))
                 rows = np.flatnonzero(folds == fold)
-                model = fit_member(member, inside, self.task, self.registry, self.seed)
+                model = fit_member(member, inside, self.task, self.registry, self.seed, on_step=stepped)
                 held[rows] = model.predict(self.corpus, data.train.take(rows))
             table["train"] = held
 
@@ -257,7 +260,7 @@ class _Runner:
             self.reporter.epoch(member.name, figures["epoch"], plain)
             self.registry.announce("prodmatch_epoch_finished", run=run, member=member.name, metrics=plain)
 
-        model = fit_member(member, data, self.task, self.registry, self.seed, heard, checkpoint)
+        model = fit_member(member, data, self.task, self.registry, self.seed, heard, stepped, checkpoint)
         for split in ("valid", "test"):
             table[split] = model.predict(self.corpus, self.examples[split])
         return model, table

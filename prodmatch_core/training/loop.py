@@ -32,6 +32,8 @@ from prodmatch_core.training.prediction import predict, to_tensors
 
 EpochListener = Callable[[Mapping[str, Any]], None]
 "Called after every epoch with its phase, number, loss, seconds and validation figures."
+StepListener = Callable[[int, int], None]
+"Called after every step with how many are done and how many there are at the most."
 
 
 @attrs.frozen(eq=False)
@@ -53,6 +55,7 @@ class Fitting:
     name: str
     negatives: RowGenerator | None = None
     on_epoch: EpochListener = lambda _: None
+    on_step: StepListener = lambda done, total: None
     checkpoint: Checkpoint | None = None
     "Where training stands after each epoch is kept; none for models that are quickly made again."
 
@@ -76,12 +79,14 @@ def fit(job: Fitting) -> None:
         objective.load_state_dict(saved.section("objective"))
     best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
 
+    steps = math.ceil(len(train) / settings.batch_size)
+    most = steps * sum(phase.epochs or settings.epochs for phase in settings.phase)
+
     while at.phase < len(settings.phase):
         phase = settings.phase[at.phase]
         epochs = phase.epochs or settings.epochs
         freeze(job.model, phase)
         optimizer = accelerator.prepare(make_optimizer(objective, phase, settings))
-        steps = math.ceil(len(train) / settings.batch_size)
         schedule = step_size(settings, epochs * steps, start=at.epoch * steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, schedule)
         if saved and at.epoch:
@@ -109,6 +114,7 @@ def fit(job: Fitting) -> None:
                 scheduler.step()
                 optimizer.zero_grad(set_to_none=True)
                 losses.append(loss.detach())
+                job.on_step(at.done * steps + len(losses), most)
 
             mean_loss = float(torch.stack(losses).mean())
             if not math.isfinite(mean_loss):

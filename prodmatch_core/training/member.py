@@ -29,6 +29,7 @@ def fit_member(
     registry: Registry,
     seed: int,
     on_epoch: loop.EpochListener = lambda _: None,
+    on_step: loop.StepListener = lambda done, total: None,
     checkpoint: Checkpoint | None = None,
 ) -> FittedMember:
     """Fit one member on `data.train`, stopping early on `data.valid`.
@@ -40,6 +41,7 @@ def fit_member(
         registry: where the default loss and the validation measure are found.
         seed: the run's seed; the member's name makes it the member's own.
         on_epoch: hears the figures of every epoch.
+        on_step: hears how many steps are done, and how many there are at the most.
         checkpoint: where training stands is kept there, and gone on from.
     """
     factory = member.encoder.spec.load()
@@ -68,6 +70,7 @@ def fit_member(
                 name=member.name,
                 negatives=rows,
                 on_epoch=on_epoch,
+                on_step=on_step,
                 checkpoint=checkpoint,
             )
         )
