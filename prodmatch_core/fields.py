@@ -25,9 +25,10 @@ class Expected:
     test: Callable[[Any], bool]
 
     def __call__(self, instance: Any, attribute: attrs.Attribute, value: Any) -> None:
-        """Raise ValueError unless `value` passes."""
+        """Raise ValueError unless `value` passes; the field is named where no path of a file will name it."""
         if not self.test(value):
-            raise ValueError(f"expected {self.text}, got {show(value)}")
+            where = "" if instance is None else f"{attribute.name}: "
+            raise ValueError(f"{where}expected {self.text}, got {show(value)}")
 
 
 def show(value: Any) -> str:

@@ -7,12 +7,9 @@ the members it has; everything after the members takes seconds and is made anew.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +31,10 @@ from prodmatch_core.evaluation import assess, trec
 from prodmatch_core.fit import parts_within
 from prodmatch_core.predictions import MemberTable, frame_of
 from prodmatch_core.progress import Reporter, Silent
+from prodmatch_core.provenance import provenance
 from prodmatch_core.records import MeasureSpec, Part
 from prodmatch_core.registry import Registry, default_registry
-from prodmatch_core.rundir import FORMAT, Draft, Run, write_json, write_parquet, write_text
+from prodmatch_core.rundir import Draft, Run, write_json, write_parquet, write_text
 from prodmatch_core.sections import Member, Pipeline
 from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.tasks.match import TASKS
@@ -44,10 +42,6 @@ from prodmatch_core.training import seeds
 from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.member import fit_member
-
-LIBRARIES = ("torch", "transformers", "numpy", "polars", "scikit-learn", "lightgbm", "dgl")
-"Libraries whose versions are part of the provenance where they are installed."
-TIE_RULE = "equal scores share their ranks: nDCG, MRR and MAP are expectations over random orders of ties"
 
 
 def run_pipeline(
@@ -88,7 +82,6 @@ class _Runner:
     registry: Registry
     reporter: Reporter
     seconds: dict[str, Any] = attrs.field(factory=dict)
-    warnings: list[str] = attrs.field(factory=list)
 
     def run(self, overwrite: bool) -> Run:
         """Go through all stages; what fails before a member is fitted leaves nothing behind."""
@@ -391,28 +384,5 @@ class _Runner:
         write_text(path, "\n".join([*kept, json.dumps(event, ensure_ascii=False)]) + "\n")
 
     def _write_provenance(self) -> None:
-        import torch
-
-        owners = {plugin.distribution for plugin in self.registry.plugins if plugin.state == "ok"}
-        installed = {k: v for k, v in versions([*owners, *LIBRARIES]).items() if v != "absent"}
-        write_json(
-            self.path / "provenance.json",
-            {
-                "format": FORMAT,
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "seed": self.seed,
-                "fingerprint": self.fingerprint,
-                "scheme": attrs.asdict(self.scheme),
-                "distributions": installed,
-                "machine": {
-                    "system": platform.platform(),
-                    "processor": platform.machine(),
-                    "cores": os.cpu_count(),
-                    "python": platform.python_version(),
-                    "device": "cuda" if torch.cuda.is_available() else "cpu",
-                },
-                "tie_rule": TIE_RULE,
-                "seconds": self.seconds,
-                "warnings": self.warnings + self.registry.problems(),
-            },
-        )
+        made = provenance(self.registry, self.scheme, self.seed, self.fingerprint)
+        write_json(self.path / "provenance.json", {**made, "seconds": self.seconds})

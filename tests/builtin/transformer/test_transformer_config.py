@@ -33,7 +33,7 @@ def test_every_field_is_documented() -> None:
             {"model": "some/model", "pretrain_epochs": 1},
             "pretrain_epochs is for the small model; remove it, or leave model empty",
         ),
-        ({"dropout": 1}, "expected a number of at least 0 and below 1, got 1"),
+        ({"dropout": 1}, "dropout: expected a number of at least 0 and below 1, got 1"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(fields: dict, message: str) -> None:
