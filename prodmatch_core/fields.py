@@ -23,6 +23,8 @@ class Expected:
 
     text: str
     test: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
+    "All accepted values, where they can be counted."
 
     def __call__(self, instance: Any, attribute: attrs.Attribute, value: Any) -> None:
         """Raise ValueError unless `value` passes; the field is named where no path of a file will name it."""
@@ -63,7 +65,7 @@ def at_least(low: int) -> Expected:
 
 def one_of(*choices: str) -> Expected:
     """Accept one of the given words."""
-    return Expected(f"one of {', '.join(show(c) for c in choices)}", lambda v: v in choices)
+    return Expected(f"one of {', '.join(show(c) for c in choices)}", lambda v: v in choices, choices)
 
 
 def list_of(*choices: str) -> Expected:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from prodmatch_core.errors import ConfigError, Problem, did_you_mean
+from prodmatch_core.fields import Expected, show
 from prodmatch_core.records import CAPABILITIES, Part, Spec
 from prodmatch_core.registry import Registry
 
@@ -120,11 +121,10 @@ def _needs(part: Part, path: str, gives: set[str], registry: Registry, giver: st
     verb = "gives" if giver.startswith("no ") else "does not give"
     for missing in sorted(part.needs - gives):
         others = sorted(
-            f"{spec.name} ({kind}{', by default' if callable(spec.gives) else ''})"
+            f"{spec.name} ({kind}{how})"
             for kind in ("encoder", "dataset", "graph-sampler", "aggregator")
             for spec in registry.specs(kind)
-            for given in [_gives_by_default(spec)]
-            if missing in given or any(missing in DERIVED.get(g, ()) for g in given)
+            if (how := _way_to(spec, missing)) is not None
         )
         remedy = f"; given by {', '.join(others)}" if others else ""
         yield Problem(
@@ -133,10 +133,26 @@ def _needs(part: Part, path: str, gives: set[str], registry: Registry, giver: st
         )
 
 
-def _gives_by_default(spec: Spec) -> frozenset[str]:
+def _way_to(spec: Spec, wanted: str) -> str | None:
+    """Return which setting makes a part give what is wanted, in words that follow its kind; None if none does."""
+
+    def found(given: frozenset[str]) -> bool:
+        return wanted in given or any(wanted in DERIVED.get(g, ()) for g in given)
+
     if not callable(spec.gives):
-        return spec.gives
+        return "" if found(spec.gives) else None
     try:
-        return spec.gives(spec.config())
+        plain = spec.config()
     except TypeError:  # a field without default: what the part gives is not known yet
-        return frozenset()
+        return None
+    if found(spec.gives(plain)):
+        return ", by default"
+    for field in attrs.fields(spec.config):
+        for choice in field.validator.choices if isinstance(field.validator, Expected) else ():
+            try:
+                changed = attrs.evolve(plain, **{field.name: choice})
+            except ValueError:  # a choice that contradicts another default
+                continue
+            if found(spec.gives(changed)):
+                return f" with {field.name} = {show(choice)}"
+    return None

@@ -8,7 +8,7 @@ from fake_parts import fake_registry
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.errors import ConfigError
 from prodmatch_core.plugins import PluginState
-from prodmatch_core.records import EncoderSpec
+from prodmatch_core.records import EncoderSpec, LossSpec
 from prodmatch_core.registry import Registry
 
 
@@ -51,4 +51,14 @@ def test_an_encoder_that_gives_nothing_to_decide_from_is_refused() -> None:
     assert text == (
         "pipeline: 1 problem\n  member[0].encoder.use: fake.tokens gives tokens; a member's encoder must give one of "
         "pairs, embeddings, nodes, probabilities. Nest it in one that does, or choose another"
+    )
+
+
+def test_a_misfit_names_the_setting_that_would_mend_it() -> None:
+    loss = LossSpec(name="fake.paired", summary="Reads pairs.", factory="fake.parts:Paired", needs={"pairs"})
+    plugin = PluginState("paired", "prodmatch-paired", "1.0", "prodmatch_paired.plugin", records=[loss])
+    member = {"encoder": {"use": "fake.text"}, "loss": [{"use": "fake.paired"}]}
+    assert problem(tree(member=[member]), fake_registry(plugin)) == (
+        "pipeline: 1 problem\n  member[0].loss[0].use: fake.paired needs pairs (one vector per query-product pair), which "
+        'fake.text (encoder) does not give; given by fake.text (encoder with mode = "pair")'
     )
