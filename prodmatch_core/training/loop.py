@@ -68,7 +68,9 @@ def fit(job: Fitting) -> None:
     """
     settings, train, valid = job.settings, job.data.train, job.data.valid
     # bf16 needs no gradient scaling, so autocast alone does; accelerate's own setting is one per process, not member.
-    accelerator, bf16 = Accelerator(mixed_precision="no"), settings.precision == "bf16"
+    # Without a GPU, accelerate joins several processes only when told that it is to use the processor.
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
+    bf16 = settings.precision == "bf16"
     objective = Objective(job.model, job.losses)
     step = accelerator.prepare(objective)
     lengths = job.prepared.lengths(train.query, train.product)
