@@ -78,6 +78,8 @@ def list_of(*choices: str) -> Expected:
 
 unit_interval = between(0, 1)
 "A number between 0 and 1."
+below_one = Expected("a number of at least 0 and below 1", lambda v: _is_number(v) and 0 <= v < 1)
+"A number of at least 0 and below 1: a share that may not be all."
 positive = Expected("a number above 0", lambda v: _is_number(v) and v > 0)
 "A number above 0."
 non_negative = Expected("a number of at least 0", lambda v: _is_number(v) and v >= 0)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import attrs
 
-from prodmatch_core.fields import Expected, at_least, between, list_of, non_negative, one_of, positive
+from prodmatch_core.fields import (
+    Expected,
+    at_least,
+    below_one,
+    between,
+    list_of,
+    non_negative,
+    one_of,
+    positive,
+)
 
 PRODUCT_FIELDS = ("title", "brand", "color", "description", "bullets")
 
-_below_one = Expected(
-    "a number of at least 0 and below 1",
-    lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1,
-)
 _fanouts = Expected(
     "a list of whole numbers of at least 1",
     lambda v: bool(v) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in v),
@@ -42,7 +47,7 @@ class NgramConfig:
     "Size of an n-gram's vector. Left out: 32 in `pair` mode, 96 in `two_tower` mode."
     max_ngrams: int = attrs.field(default=1000, validator=at_least(1))
     "N-grams read of a text, from its beginning."
-    dropout: float = attrs.field(default=0.5, validator=_below_one)
+    dropout: float = attrs.field(default=0.5, validator=below_one)
     "Share of the summed n-gram vectors dropped in training (`pair` mode); overlap figures always stay."
 
     def __attrs_post_init__(self) -> None:
@@ -79,7 +84,7 @@ class NegativesConfig:
 class CrossEntropyConfig:
     """`core.cross_entropy`."""
 
-    label_smoothing: float = attrs.field(default=0.0, validator=_below_one)
+    label_smoothing: float = attrs.field(default=0.0, validator=below_one)
     "Share of each label spread evenly over all classes."
     class_weights: tuple[float, ...] = attrs.field(default=(), validator=_weights)
     "Factor of each class's examples, in the order of the label scheme; empty: all 1."

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from prodmatch_core.fields import Expected, at_least, between, list_of, one_of
-
-_below_one = Expected(
-    "a number of at least 0 and below 1",
-    lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1,
-)
+from prodmatch_core.fields import at_least, below_one, between, list_of, one_of
 
 
 @attrs.frozen
@@ -42,7 +37,7 @@ class TransformerConfig:
     "Attention heads a layer of the small model."
     vocabulary: int = attrs.field(default=8000, validator=at_least(300))
     "Largest number of tokens of the small model's tokenizer."
-    dropout: float = attrs.field(default=0.1, validator=_below_one)
+    dropout: float = attrs.field(default=0.1, validator=below_one)
     "Share of units dropped while the small model trains."
     pretrain_epochs: int = attrs.field(default=0, validator=at_least(0))
     """Passes of masked language modelling over the catalogue and the training queries before training. Ten raised

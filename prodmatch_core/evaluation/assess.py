@@ -105,19 +105,26 @@ def assess(
     }
 
 
+def evaluated_from(
+    examples: Examples, probabilities: np.ndarray, scheme: LabelScheme, decisions: np.ndarray | None = None
+) -> Evaluated:
+    """Return examples and their probabilities in the form measures read; decisions default to the likeliest class."""
+    return Evaluated(
+        labels=examples.label,
+        probabilities=probabilities,
+        decisions=probabilities.argmax(axis=1) if decisions is None else decisions,
+        groups=np.unique(examples.query, return_inverse=True)[1],
+        scheme=scheme,
+        weights=examples.weight.astype(np.float64),
+    )
+
+
 def _evaluated(line: Line, examples: Examples, train_labels: np.ndarray, scheme: LabelScheme) -> Evaluated:
     classes = len(scheme.labels)
     reads_nothing = line.probabilities is None
     probabilities = np.full((len(examples), classes), 1 / classes) if reads_nothing else line.probabilities
     assert probabilities is not None
-    evaluated = Evaluated(
-        labels=examples.label,
-        probabilities=probabilities,
-        decisions=probabilities.argmax(axis=1) if line.decisions is None else line.decisions,
-        groups=np.unique(examples.query, return_inverse=True)[1],
-        scheme=scheme,
-        weights=examples.weight.astype(np.float64),
-    )
+    evaluated = evaluated_from(examples, probabilities, scheme, line.decisions)
     return majority(evaluated, train_labels) if reads_nothing else evaluated
 
 

@@ -11,7 +11,7 @@ from prodmatch_core.components.encoder import Encoder, FitData, SelfFittingEncod
 from prodmatch_core.components.negatives import RowGenerator, StateGenerator
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.data.dataset import LabelScheme
-from prodmatch_core.evaluation.evaluated import Evaluated
+from prodmatch_core.evaluation.assess import evaluated_from
 from prodmatch_core.records import MeasureSpec, Part
 from prodmatch_core.registry import Registry
 from prodmatch_core.sections import LossEntry, Member
@@ -89,20 +89,6 @@ class Validation:
         evaluated = evaluated_from(self.examples, probabilities, self.scheme)
         weights = self.examples.weight.astype(np.float64)
         return {spec.name: float(spec.load()(evaluated)(weights)) for spec in self.measures}
-
-
-def evaluated_from(
-    examples: Examples, probabilities: np.ndarray, scheme: LabelScheme, decisions: np.ndarray | None = None
-) -> Evaluated:
-    """Return examples and their probabilities in the form measures read; decisions default to the likeliest class."""
-    return Evaluated(
-        labels=examples.label,
-        probabilities=probabilities,
-        decisions=probabilities.argmax(axis=1) if decisions is None else decisions,
-        groups=np.unique(examples.query, return_inverse=True)[1],
-        scheme=scheme,
-        weights=examples.weight.astype(np.float64),
-    )
 
 
 def _losses(
