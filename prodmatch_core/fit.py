@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from prodmatch_core.errors import ConfigError, Problem, did_you_mean
+from prodmatch_core.errors import ConfigError, Problem
+from prodmatch_core.evaluation import gains
 from prodmatch_core.fields import Expected, show
-from prodmatch_core.records import CAPABILITIES, Part, Spec
+from prodmatch_core.records import CAPABILITIES, DatasetSpec, Part, Spec
 from prodmatch_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -39,12 +40,9 @@ def check(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
             f"missing; {len(pipeline.member)} members need one, for example "
             f"{', '.join(registry.names('aggregator')) or 'none is installed'}",
         )
-    known = registry.names("measure")
     for index, measure in enumerate(pipeline.evaluation.measures):
-        if measure not in known:
-            yield Problem(
-                f"evaluation.measures[{index}]", f'unknown measure "{measure}"{did_you_mean(measure, known)}'
-            )
+        yield from _measure(measure, f"evaluation.measures[{index}]", registry)
+    yield from _gains(pipeline)
     for index, name in enumerate(pipeline.evaluation.baselines):
         path = f"evaluation.baselines[{index}]"
         try:
@@ -100,12 +98,24 @@ def _member(member: Member, path: str, data: Part, registry: Registry) -> Iterat
         yield from _needs(entry.part, f"{path}.loss[{index}]", gives, registry, f"{encoder.name} (encoder)")
     if member.negatives is not None:
         yield from _needs(member.negatives, f"{path}.negatives", gives, registry, f"{encoder.name} (encoder)")
-    known = registry.names("measure")
-    if member.training.measure and member.training.measure not in known:
-        yield Problem(
-            f"{path}.training.measure",
-            f'unknown measure "{member.training.measure}"{did_you_mean(member.training.measure, known)}',
-        )
+    if member.training.measure:
+        yield from _measure(member.training.measure, f"{path}.training.measure", registry)
+
+
+def _measure(name: str, path: str, registry: Registry) -> Iterator[Problem]:
+    try:
+        registry.measure(name)
+    except ConfigError as error:
+        yield Problem(path, str(error))
+
+
+def _gains(pipeline: Pipeline) -> Iterator[Problem]:
+    """Yield the misfit of the gain profile, where the labels are known before the data is read."""
+    spec, profile = pipeline.data.part.spec, pipeline.evaluation.gain_profile
+    if isinstance(spec, DatasetSpec) and spec.labels is not None:
+        labels = spec.labels(pipeline.data.part.config)
+        if problem := gains.misfit(profile, labels):
+            yield Problem("evaluation.gain_profile", problem)
 
 
 def parts_within(part: Part, path: str) -> Iterator[tuple[str, Part]]:

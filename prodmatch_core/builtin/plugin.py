@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prodmatch_core import hookimpl
+from prodmatch_core.evaluation.gains import ESCI_LABELS
 from prodmatch_core.records import (
     AggregatorSpec,
     CalibratorSpec,
@@ -184,6 +185,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         summary="The embedded shop: a seeded world whose truth is known.",
         factory=f"{DATA}.shop.reading:read",
         config=f"{DATA}.shop.config:ShopConfig",
+        labels=lambda config: ESCI_LABELS,
         gives=PAIRS | {"engagements", "events"},
     )
     yield DatasetSpec(
@@ -191,6 +193,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         summary="Query-product-label files: CSV, TSV, JSON lines, Parquet, plain or gzipped.",
         factory=f"{DATA}.pairs:read",
         config=f"{DATA}.pairs_config:PairsConfig",
+        labels=lambda config: config.scheme.labels,
         gives=PAIRS,
     )
     yield DatasetSpec(
@@ -254,13 +257,6 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
         ("nll", "probability", "Mean negative log-likelihood of the true class, in nats.", "lower"),
         ("brier", "probability", "Squared distance of the probabilities from the truth.", "lower"),
         ("ece", "probability", "Gap between confidence and accuracy, in 15 bins.", "lower"),
-        (
-            "ndcg",
-            "ranking",
-            "Discounted gain of the ranking over the ideal one, averaged over queries.",
-            "higher",
-        ),
-        ("mrr", "ranking", "Reciprocal rank of the first match, averaged over queries.", "higher"),
     ):
         yield MeasureSpec(
             name=name,
@@ -270,13 +266,23 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             direction=direction,
         )
     for name, function, summary in (
-        ("ndcg@10", "ndcg_at_10", "nDCG of the first ten products."),
+        ("ndcg", "ndcg", "Discounted gain of the ranking over the ideal one, averaged over queries."),
+        ("ndcg@k", "ndcg", "nDCG of the first k products."),
+        ("mrr", "mrr", "Reciprocal rank of the first match, averaged over queries."),
+        ("mrr@k", "mrr", "Reciprocal rank of the first match, 0 where the first k products hold none."),
         (
             "map",
             "mean_average_precision",
             "Average precision of each query's ranking, averaged over queries.",
         ),
-        ("recall@10", "recall_at_10", "Share of a query's matches among the first ten products."),
+        (
+            "map@k",
+            "mean_average_precision",
+            "Average precision, matches after the first k products not found.",
+        ),
+        ("precision@k", "precision", "Share of the first k places that hold a match."),
+        ("recall@k", "recall", "Share of a query's matches among its first k products."),
+        ("hit_rate@k", "hit_rate", "Share of queries with a match among the first k products."),
     ):
         yield MeasureSpec(
             name=name,
@@ -284,4 +290,5 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             factory=f"{EVALUATION}.ranking:{function}",
             needs={"judgements"},
             direction="higher",
+            reads="ranking",
         )

@@ -213,4 +213,7 @@ def _stack(first: Evaluated, second: Evaluated) -> Evaluated:
         groups=np.concatenate([first.groups, second.groups + first.n_groups]),
         scheme=first.scheme,
         weights=np.concatenate([first.example_weights, second.example_weights]),
+        tie_break=None
+        if first.tie_break is None or second.tie_break is None
+        else np.concatenate([first.tie_break, second.tie_break]),
     )
