@@ -178,7 +178,7 @@ def _read_regular(path: Path, columns: tuple[str, ...], number: type[pl.DataType
             separator=separator,
             quote_char=None,
             new_columns=list(columns),
-            schema_overrides={name: pl.String for name in columns} | {value: number},
+            schema_overrides=dict.fromkeys(columns, pl.String) | {value: number},
             infer_schema=False,
         )
     except pl.exceptions.PolarsError:
