@@ -24,18 +24,27 @@ CAPABILITIES: Mapping[str, str] = {
     "engagements": "typed, counted links between queries and products",
     "groups": "items labelled by group",
     "events": "an event log with conversions",
+    # what a task's examples give
+    "texts": "texts of what is told apart",
+    "pair_texts": "a text on both sides of every example",
+    "event_features": "features of every example's event",
+    "class_labels": "examples labelled by class",
+    "group_labels": "examples labelled by group",
     # what an encoder gives
     "tokens": "token states and masks for each side, before the two sides meet",
-    "pairs": "one vector per query-product pair",
+    "pairs": "one vector per example, both sides read together",
     "embeddings": "one vector per query and per product, comparable by cosine",
     "nodes": "one vector per graph node",
-    "directed": "a source and a target vector per graph node",
+    "directed": "source vectors on the query side, target vectors on the product side",
     "probabilities": "class probabilities, from a part that fits itself without gradient steps",
     # what the task's head derives from them
     "logits": "one score per class and example",
     "similarity": "cosine similarities of the batch's embeddings",
     # what a sampler gives
     "blocks": "sampled neighbourhoods of the batch's nodes",
+    # what a task answers with, and measures read
+    "classes": "class probabilities of every example",
+    "neighbours": "the ranked neighbours of every item",
     # what members and aggregators give
     "out_of_fold": "predictions on training rows by models that did not see them",
     "uncertainty": "a number per prediction that says how unsure it is",

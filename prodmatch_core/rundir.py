@@ -8,6 +8,7 @@ aggregator/          what it learnt
 calibrator/<n>/      what each step learnt
 predictions.parquet  one row per example: ids, split, label, probabilities, score, uncertainty
 decisions.parquet    the same rows after the calibrators, with the decided label
+neighbours.parquet   of tasks that rank: one row per test query and neighbour, nearest first
 metrics.json         every figure of the report
 mistakes.json        the most confident mistakes with their texts
 run.trec qrels.trec  the test ranking for trec_eval and ir-measures
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from prodmatch_core.data.dataset import LabelScheme
     from prodmatch_core.evaluation.evaluated import Evaluated
+    from prodmatch_core.evaluation.retrieved import Retrieved
+    from prodmatch_core.tasks.specs import TaskSpec
 
 FORMAT = 1
 "Version of the directory's layout, kept in provenance.json."
@@ -244,6 +247,37 @@ class Run:
         lines = path.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.strip()]
 
+    @property
+    def task(self) -> TaskSpec:
+        """Return what there is to know of the run's task."""
+        from prodmatch_core.tasks.specs import TASKS
+
+        return TASKS[self.metrics.get("task", "match")]
+
+    @functools.cached_property
+    def neighbours(self) -> pl.DataFrame:
+        """Return neighbours.parquet: query, group, rank, neighbour, score, right, relevant."""
+        return self._parquet("neighbours.parquet")
+
+    def retrieved(self) -> Retrieved:
+        """Return what was found for the test queries in the form measures read; queries in the file's order."""
+        import numpy as np
+        import polars as pl
+
+        from prodmatch_core.evaluation.retrieved import Retrieved
+
+        table = self.neighbours
+        place = table["query"].rle_id().to_numpy().astype(np.int64)
+        rank = table["rank"].to_numpy() - 1
+        first = table.filter(pl.col("rank") == 1)
+        hits = np.zeros((first.height, int(rank.max()) + 1), dtype=bool)
+        hits[place, rank] = table["right"].to_numpy()
+        # The candidates' row numbers are not kept; neighbours are numbered by name.
+        nearest = np.full(hits.shape, -1, dtype=np.int64)
+        nearest[place, rank] = table["neighbour"].rank("dense").to_numpy().astype(np.int64) - 1
+        groups = first["group"].rank("dense").cast(pl.Int64).to_numpy() - 1
+        return Retrieved(hits, first["relevant"].to_numpy().astype(np.int64), nearest, groups)
+
     def evaluated(self, split: str = "test") -> Evaluated:
         """Return the decisions of one split in the form measures read."""
         import numpy as np
@@ -259,7 +293,7 @@ class Run:
             .to_numpy()
             .astype(np.float64),
             decisions=rows["decided"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
-            groups=rows["query_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+            groups=rows[self.task.group].rank("dense").cast(pl.Int64).to_numpy() - 1,
             scheme=self.scheme,
             weights=rows["weight"].to_numpy().astype(np.float64),
         )

@@ -28,6 +28,11 @@ PAIRS = frozenset({"products", "queries", "judgements"})
 "The tables that a file of judged pairs gives."
 
 
+def _texts(config: Any) -> frozenset[str]:
+    """Return what such an encoder reads: both sides of an example together, or texts of any kind."""
+    return frozenset({"texts"} if config.mode == "two_tower" else {"pair_texts"})
+
+
 def _vectors(config: Any) -> frozenset[str]:
     """Return what an encoder gives that reads query and product together, or each alone, by its mode."""
     return frozenset({"embeddings"} if config.mode == "two_tower" else {"pairs"})
@@ -41,7 +46,7 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         summary="Hashed character n-grams: fast on a CPU, any language, sturdy against misspelling.",
         factory=f"{HERE}.ngram:NgramEncoder",
         config=f"{HERE}.configs:NgramConfig",
-        needs={"judgements"},
+        needs=_texts,
         gives=_vectors,
         paper="arXiv 1607.04606, section 3.2 (n-grams of words as bags of hashed vectors)",
     )
@@ -50,16 +55,34 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         summary="Any Hugging Face encoder, or a small one made on the spot; as cross-encoder or two towers.",
         factory=f"{HERE}.transformer:TransformerEncoder",
         config=f"{HERE}.transformer_config:TransformerConfig",
-        needs={"judgements"},
+        needs=_texts,
         gives=_vectors,
         paper="cross-encoder: arXiv 1901.04085, section 2; two towers: arXiv 1908.10084, section 3",
+    )
+    yield EncoderSpec(
+        name="core.node_vectors",
+        summary="A source and a target vector of every product, learnt from the edges alone.",
+        factory=f"{HERE}.node_vectors:NodeVectorsEncoder",
+        config=f"{HERE}.structure_configs:NodeVectorsConfig",
+        needs={"engagements"},
+        gives={"embeddings", "directed"},
+        paper="arXiv 1503.03578, section 4.1.2 (second-order proximity, a vertex and a context vector)",
+    )
+    yield EncoderSpec(
+        name="core.event_features",
+        summary="Hashed embeddings of an event's categories beside its numbers, and layers over both.",
+        factory=f"{HERE}.event_features:EventFeaturesEncoder",
+        config=f"{HERE}.structure_configs:EventFeaturesConfig",
+        needs={"event_features"},
+        gives={"pairs"},
+        paper="embeddings and layers: arXiv 1606.07792, section 3.2; hashing: arXiv 0902.2206",
     )
     yield EncoderSpec(
         name="core.overlap",
         summary="Logistic regression on word-overlap features: the line every result is printed beside.",
         factory=f"{HERE}.overlap:OverlapEncoder",
         config=f"{HERE}.configs:OverlapConfig",
-        needs={"judgements"},
+        needs={"pair_texts", "class_labels"},
         gives={"probabilities"},
     )
 
@@ -72,14 +95,14 @@ def prodmatch_negative_generators() -> Iterator[NegativeGeneratorSpec]:
         summary="Products drawn evenly from the corpus, in the query's locale.",
         factory=f"{HERE}.random_negatives:RandomNegatives",
         config=f"{HERE}.configs:NegativesConfig",
-        needs={"judgements"},
+        needs={"pair_texts", "class_labels"},
     )
     yield NegativeGeneratorSpec(
         name="core.in_batch_negatives",
         summary="Products of other rows of the batch.",
         factory=f"{HERE}.in_batch_negatives:InBatchNegatives",
         config=f"{HERE}.configs:NegativesConfig",
-        needs={"judgements"},
+        needs={"pair_texts", "class_labels"},
     )
 
 
@@ -108,11 +131,19 @@ def prodmatch_losses() -> Iterator[LossSpec]:
         paper="arXiv 1708.02002, equations 4 and 5",
     )
     yield LossSpec(
+        name="core.metric",
+        summary="Any loss of pytorch-metric-learning by its name, with any of its miners.",
+        factory=f"{HERE}.metric:MetricLoss",
+        config=f"{HERE}.structure_configs:MetricConfig",
+        needs={"similarity"},
+        paper="arXiv 2008.09164; each loss has its own",
+    )
+    yield LossSpec(
         name="core.in_batch_softmax",
         summary="A matching product against all other products of the batch, by cosine (InfoNCE).",
         factory=f"{HERE}.in_batch_softmax:InBatchSoftmaxLoss",
         config=f"{HERE}.configs:InBatchSoftmaxConfig",
-        needs={"similarity"},
+        needs={"similarity", "class_labels"},
         paper="arXiv 1807.03748, equation 4",
     )
 
@@ -266,7 +297,7 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             name=name,
             summary=summary,
             factory=f"{EVALUATION}.{module}:{name}",
-            needs={"judgements"},
+            needs={"classes"},
             direction=direction,
         )
     for name, function, summary in (
@@ -282,6 +313,33 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             name=name,
             summary=summary,
             factory=f"{EVALUATION}.ranking:{function}",
-            needs={"judgements"},
+            needs={"classes"},
             direction="higher",
+        )
+    for name, function, summary in (
+        *(
+            (
+                f"hit_rate@{k}",
+                f"hit_rate_at_{k}",
+                f"Share of queries with a right product among the first {k}.",
+            )
+            for k in (1, 5, 10, 20)
+        ),
+        *(
+            (f"mrr@{k}", f"mrr_at_{k}", f"Reciprocal rank of the first right product, 0 beyond rank {k}.")
+            for k in (5, 10, 20)
+        ),
+        (
+            "map_at_r",
+            "map_at_r",
+            "Precision averaged over the first R neighbours, R being how many are right.",
+        ),
+    ):
+        yield MeasureSpec(
+            name=name,
+            summary=summary,
+            factory=f"{EVALUATION}.retrieval:{function}",
+            needs={"neighbours"},
+            direction="higher",
+            paper="arXiv 2003.08505, section 3.2" if name == "map_at_r" else "",
         )

@@ -8,7 +8,7 @@ rows. A value that the weighted rows leave undefined (a class absent, no weight 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 import numpy as np
@@ -18,6 +18,26 @@ from prodmatch_core.errors import DataError
 
 Statistic: TypeAlias = Callable[[np.ndarray], float]
 "Weights of the rows, (n,) float64, to one figure."
+
+
+class Sampled(Protocol):
+    """What resampling asks of anything that was evaluated: groups of rows, and the rows' weights."""
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Return the number of each row's group, 0..G-1 without gaps, (n,) int64."""
+        ...
+
+    @property
+    def example_weights(self) -> np.ndarray:
+        """Return the weight of each row, (n,) float64."""
+        ...
+
+    @property
+    def n_groups(self) -> int:
+        """Return the number of groups."""
+        ...
+
 
 SUM_TOLERANCE = 1e-5
 "How far a row of probabilities may be from summing to 1: softmax in 32-bit floats is well within."

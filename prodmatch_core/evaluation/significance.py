@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from prodmatch_core.errors import DataError
-from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic
+from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Sampled, Statistic
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -58,7 +58,7 @@ def bootstrap_weights(groups: np.ndarray, replicates: int, seed: int) -> Iterato
 
 def intervals(
     statistics: Mapping[Key, Statistic],
-    evaluated: Evaluated,
+    evaluated: Sampled,
     *,
     seed: int,
     replicates: int = 1000,
@@ -88,7 +88,7 @@ def intervals(
 
 
 def interval(
-    statistic: Statistic, evaluated: Evaluated, *, seed: int, replicates: int = 1000, level: float = 0.95
+    statistic: Statistic, evaluated: Sampled, *, seed: int, replicates: int = 1000, level: float = 0.95
 ) -> Interval:
     """Return value and percentile interval of one statistic; see `intervals`."""
     return intervals({"": statistic}, evaluated, seed=seed, replicates=replicates, level=level)[""]
@@ -97,7 +97,7 @@ def interval(
 def paired_bootstrap(
     first: Statistic,
     second: Statistic,
-    evaluated: Evaluated,
+    evaluated: Sampled,
     *,
     seed: int,
     replicates: int = 1000,
