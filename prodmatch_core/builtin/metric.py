@@ -17,14 +17,19 @@ from prodmatch_core.components.calibrator import positive_classes
 from prodmatch_core.components.loss import Learnt, Loss, Output
 from prodmatch_core.errors import ConfigError, did_you_mean
 
+COPIES = 16
+"Most copies of a row in a batch; a weight beyond counts as this many smallest weights."
+
 
 class MetricLoss(Loss):
     """A metric loss over the vectors of a batch.
 
     Items labelled by group are compared with each other. Queries are compared with products: a query is of one class
-    with the product of its row where that pair matches, and with the same product in other rows; a product whose pair
-    does not match is of no query's class. Weights: a row of weight 0 is left out; the library knows no others, so all
-    remaining rows count alike.
+    with the product of its row where that pair matches, and with products that match the same query; a product whose
+    pair does not match is of no query's class.
+
+    The library knows no weights of rows. A row is taken as often as its weight says, in units of the batch's smallest
+    weight and at most COPIES times; a row of weight 0 is left out.
     """
 
     positive: Tensor
@@ -52,18 +57,27 @@ class MetricLoss(Loss):
         """Return the loss, float32; 0, with a gradient, where no pair contributes."""
         assert output.embeddings is not None
         with torch.autocast(output.embeddings.device.type, enabled=False):
-            kept = output.weights > 0
-            vectors, labels = output.embeddings.float()[kept], output.labels[kept]
+            rows = _copies(output.weights)
+            vectors, labels = output.embeddings.float()[rows], output.labels[rows]
             if output.references is None:
                 mined = self.miner(vectors, labels) if self.miner else None
                 loss = self.loss(vectors, labels, mined)
             else:
-                references = output.references.float()[kept]
+                references = output.references.float()[rows]
                 labels, offered = _pair_labels(vectors, references, torch.isin(labels, self.positive))
                 mined = self.miner(vectors, labels, references, offered) if self.miner else None
                 loss = self.loss(vectors, labels, mined, references, offered)
         # The library's empty loss has no gradient, and a step needs one.
         return loss + 0.0 * vectors.sum()
+
+
+def _copies(weights: Tensor) -> Tensor:
+    """Return each row's number as often as the row is taken, (copies,) int64."""
+    kept = weights > 0
+    if not kept.any():
+        return torch.empty(0, dtype=torch.int64, device=weights.device)
+    times = torch.where(kept, (weights / weights[kept].min()).round().clamp(1, COPIES), 0.0)
+    return torch.repeat_interleave(torch.arange(len(weights), device=weights.device), times.long())
 
 
 def _pair_labels(queries: Tensor, products: Tensor, matching: Tensor) -> tuple[Tensor, Tensor]:

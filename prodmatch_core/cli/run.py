@@ -22,7 +22,18 @@ from prodmatch_core.cli.tables import print_table
 
 RUNS = Path("runs")
 "Where runs go that are given no --out."
-LEADING = ("macro_f1", "accuracy", "average_precision", "ndcg", "nll", "ece")
+LEADING = (
+    "macro_f1",
+    "accuracy",
+    "roc_auc",
+    "average_precision",
+    "ndcg",
+    "nll",
+    "ece",
+    "hit_rate@1",
+    "mrr@10",
+    "map_at_r",
+)
 "Measures the closing table shows beside the headline, where the run has them."
 COLUMNS = 4
 "Measures that fit a terminal."

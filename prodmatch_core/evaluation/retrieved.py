@@ -7,6 +7,7 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 
+from prodmatch_core.data.scramble import scramble
 from prodmatch_core.errors import DataError
 
 BLOCK_BYTES = 1 << 26
@@ -107,7 +108,7 @@ def retrieve(
         depth: how many to keep a query.
     """
     depth = min(depth, candidates)
-    shuffle = np.random.default_rng(candidates).permutation(candidates)
+    shuffle = np.argsort(scramble(np.arange(candidates)), kind="stable")
     hits = np.zeros((queries, depth), dtype=bool)
     nearest = np.full((queries, depth), -1, dtype=np.int64)
     right = np.unique(wanted.query * candidates + wanted.candidate)

@@ -11,6 +11,7 @@ from prodmatch_core.components.loss import Output
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.reading import SplitConfig
+from prodmatch_core.data.scramble import scramble
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import DataError
 from prodmatch_core.sections import Pipeline, RelateSection
@@ -120,7 +121,7 @@ def _hide(edges: pl.DataFrame, split: SplitConfig, section: RelateSection, sourc
             f"{source}: {count} edges are too few to hide {test} for test and {valid} for validation. "
             "Add edges, or set [data.split]."
         )
-    order = np.random.default_rng([split.seed, count]).permutation(count)
+    order = np.argsort(scramble(np.arange(count), split.seed), kind="stable")
     if section.hide == "latest":
         if "at" not in edges.columns or edges["at"].null_count():
             raise DataError(

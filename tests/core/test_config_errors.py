@@ -171,7 +171,7 @@ def test_unknown_key_names_the_nearest(complain) -> None:
 def test_unknown_key_without_a_near_one_lists_all(complain) -> None:
     assert complain(BASE + "\n[extra]\n") == (
         "p.toml: 1 problem\n"
-        "  extra: unknown key; known: aggregator, calibrator, data, evaluation, member, pipeline"
+        "  extra: unknown key; known: aggregator, calibrator, convert, data, evaluation, member, pipeline, relate"
     )
 
 
@@ -336,7 +336,7 @@ def test_many_problems_are_told_at_once_in_file_order(complain) -> None:
     """
     assert complain(file) == (
         "p.toml: 9 problems\n"
-        '  pipeline.task: expected one of "match", got "rank"\n'
+        '  pipeline.task: expected one of "match", "embed", "relate", "convert", got "rank"\n'
         '  data.use: unknown dataset "fake.file"; did you mean "fake.files"?\n'
         '  data.split.tset: unknown key; did you mean "test"?\n'
         "  data.split.valid: expected a number between 0 and 0.5, got 0.9\n"

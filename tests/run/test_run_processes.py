@@ -25,6 +25,7 @@ from prodmatch_core.sections import Training
 from prodmatch_core.tasks.match import MatchTask
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.prediction import predict
 
 dataset = read_folder(Path(sys.argv[1]))
 corpus, examples, _ = match_examples(dataset)
@@ -36,10 +37,13 @@ with seeds.torch_seed(0, "weights"):
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+    prepared = encoder.prepare(corpus)
+    def validate(model):
+        return {"accuracy": float((predict(model, prepared, data.valid).argmax(1) == data.valid.label).mean())}
     loop.fit(loop.Fitting(
         model=model, losses=[(1.0, CrossEntropyLoss(CrossEntropyConfig(), dataset.scheme))], data=data,
-        prepared=encoder.prepare(corpus), settings=Training(batch_size=16, epochs=2, learning_rate=0.01, patience=0),
-        validate=lambda p: {"accuracy": float((p.argmax(1) == data.valid.label).mean())},
+        prepared=prepared, settings=Training(batch_size=16, epochs=2, learning_rate=0.01, patience=0),
+        validate=validate,
         measure="accuracy", higher=True, seed=0, name="ngram",
     ))
 assert PartialState().num_processes == int(os.environ.get("WORLD_SIZE", 1)), "the processes did not join"
