@@ -1,4 +1,4 @@
-"""An order that looks random and follows from a seed and the numbers alone: for splits and ties that no run may change."""
+"""An order that looks random and follows from a seed and the numbers alone, for splits and for ties."""
 
 from __future__ import annotations
 
