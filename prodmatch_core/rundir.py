@@ -22,6 +22,8 @@ import functools
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +83,24 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
         raise RunError(f"{path}: cannot be written: {error}. Free space or choose another --out.") from error
 
 
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a part writes below `path` into an error that names it and the remedy.
+
+    Raises:
+        RunError: the disk is full, the folder cannot be written to, or a library could not write.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{path}: cannot be written: {reason}. What is finished is kept; free space and run the same command again."
+        ) from error
+
+
 def plain(value: Any) -> Any:
     """Return a value in JSON's own types: arrays as lists, paths as text, not-a-number as None."""
     if isinstance(value, dict):
@@ -115,6 +135,16 @@ class Draft:
         """Return the folder that is written to."""
         return self.final.with_name(f".{self.final.name}.partial")
 
+    @property
+    def lock(self) -> Path:
+        """Return the lock file that the one process which writes holds."""
+        return self.final.with_name(f".{self.final.name}.lock")
+
+    @property
+    def old(self) -> Path:
+        """Return where a replaced run stands between two renames."""
+        return self.final.with_name(f".{self.final.name}.old")
+
     @classmethod
     def start(cls, out: Path, overwrite: bool = False) -> Draft:
         """Make the folder.
@@ -132,6 +162,8 @@ class Draft:
                     f"{out}: is not a run directory, so --overwrite will not replace it. Choose another --out."
                 )
         draft = cls(out)
+        if draft.old.exists() and not out.exists():  # killed between two renames: the former run is whole
+            draft.old.rename(out)
         try:
             # What an earlier, unfinished run left is kept: its finished stages are reused if their keys still hold.
             draft.path.mkdir(parents=True, exist_ok=True)
@@ -142,13 +174,10 @@ class Draft:
     def finish(self) -> Path:
         """Give the folder its final name, replacing what is there, and return it."""
         if self.final.exists():
-            old = self.final.with_name(f".{self.final.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            self.final.rename(old)
-            self.path.rename(self.final)
-            shutil.rmtree(old)
-        else:
-            self.path.rename(self.final)
+            shutil.rmtree(self.old, ignore_errors=True)
+            self.final.rename(self.old)
+        self.path.rename(self.final)
+        shutil.rmtree(self.old, ignore_errors=True)
         return self.final
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,18 @@ from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.describe import describe
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.splits import check_references
+from prodmatch_core.errors import RunError
 from prodmatch_core.fit import parts_within
+from prodmatch_core.locking import exclusive
 from prodmatch_core.progress import Reporter, Silent
 from prodmatch_core.provenance import provenance
 from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry, default_registry
-from prodmatch_core.rundir import Draft, Run, write_json, write_text
+from prodmatch_core.rundir import Draft, Run, saving, write_json, write_text
 from prodmatch_core.sections import Member, Pipeline
 from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.tasks.base import load_task
+from prodmatch_core.training import processes
 from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.member import fit_member
@@ -84,14 +87,37 @@ class _Runner:
 
     def run(self, overwrite: bool) -> Run:
         """Go through all stages; what fails before a member is fitted leaves nothing behind."""
-        self.draft = Draft.start(self.out, overwrite)
+        self.draft = Draft(self.out)
         self.path = self.draft.path
+        if not processes.is_main():
+            return self._follow()
         try:
-            return self._stages()
-        except BaseException:
-            if not any(self.path.glob("members/*/stage.json")) and not any(self.path.glob("checkpoints/*")):
-                shutil.rmtree(self.path, ignore_errors=True)
-            raise
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self.out}: cannot be made: {error.strerror}. Choose another --out.") from error
+        with exclusive(self.draft.lock, str(self.out)):
+            Draft.start(self.out, overwrite)
+            try:
+                return self._stages()
+            except BaseException:
+                if not any(self.path.glob("members/*/stage.json")) and not any(
+                    self.path.glob("checkpoints/*")
+                ):
+                    shutil.rmtree(self.path, ignore_errors=True)
+                raise
+
+    def _follow(self) -> Run:
+        """Train beside the main process, which alone decides what is kept, predicts and writes."""
+        self._load()
+        folds, data = self.answer.folds, self.work.fit_data()
+        for member in self.pipeline.member:
+            if not processes.agreed(False):
+                checkpoint = self._checkpoint(member, self._member_key(member, folds))
+                for _, inside in self._folds(folds, data):
+                    fit_member(member, inside, self.work.task, self.registry, self.work.seed)
+                fit_member(member, data, self.work.task, self.registry, self.work.seed, checkpoint=checkpoint)
+        processes.wait()
+        return Run(self.out)
 
     def _stages(self) -> Run:
         started = time.perf_counter()
@@ -122,6 +148,7 @@ class _Runner:
         write_report(draft_run, self.registry)
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
         run = Run(self.draft.finish())
+        processes.wait()
         self.registry.announce("prodmatch_run_finished", run=run, report=self.metrics)
         return run
 
@@ -140,6 +167,8 @@ class _Runner:
         data = task.examples(dataset, self.pipeline)
         self.work = Work(self.pipeline, task, self.registry, dataset, data, self.path)
         self.answer = ANSWERS[task.spec.answer](self.work)
+        if not processes.is_main():
+            return
         card = {**describe(dataset), "fingerprint": self.fingerprint, "task": self.pipeline.pipeline.task}
         card["notes"] = [*card["notes"], *data.notes]
         write_json(self.path / "data.json", card)
@@ -171,22 +200,34 @@ class _Runner:
         for member in self.pipeline.member:
             self.reporter.stage(f"member {member.name}")
             stage = Stage(self.path / "members" / member.name, self._member_key(member, folds))
-            if stage.done():
+            if processes.agreed(stage.done()):
                 self.reporter.message(
                     f"member {member.name}: kept from before; nothing it depends on has changed"
                 )
                 tables.append(load_file(stage.folder / "predictions.safetensors"))
             else:
                 started = time.perf_counter()
-                checkpoint = Checkpoint(self.path / "checkpoints" / f"{member.name}.safetensors", stage.key)
+                checkpoint = self._checkpoint(member, stage.key)
                 model, table = self._fit_member(member, data, folds, run, checkpoint)
-                model.save(stage.begin())
-                checkpoint.remove()
-                save_file(table, stage.folder / "predictions.safetensors")
-                stage.finish(seconds=time.perf_counter() - started)
+                with saving(stage.folder):
+                    model.save(stage.begin())
+                    save_file(table, stage.folder / "predictions.safetensors")
+                    stage.finish(seconds=time.perf_counter() - started)
+                checkpoint.remove()  # only now: until the stamp is there, a killed run goes on from it
                 tables.append(table)
             self.seconds["members"][member.name] = stage.facts()["seconds"]
         return tables
+
+    def _checkpoint(self, member: Member, key: str) -> Checkpoint:
+        path = self.path / "checkpoints" / f"{member.name}.safetensors"
+        return Checkpoint(path, key, writes=processes.is_main())
+
+    @staticmethod
+    def _folds(folds: np.ndarray | None, data: FitData) -> Iterator[tuple[np.ndarray, FitData]]:
+        """Yield the training rows of each fold, and the data without them."""
+        for fold in range(0 if folds is None else int(folds.max()) + 1):
+            inside = attrs.evolve(data, train=data.train.take(np.flatnonzero(folds != fold)))
+            yield np.flatnonzero(folds == fold), inside
 
     def _member_key(self, member: Member, folds: np.ndarray | None) -> str:
         parts = [part for _, part in self._parts(member)]
@@ -216,20 +257,13 @@ class _Runner:
             self.reporter.progress(member.name, done, total)
 
         task, seed = self.work.task, self.work.seed
-        table = {}
-        if folds is not None:
-            count = int(folds.max()) + 1
-            held: np.ndarray | None = None
-            for fold in range(count):
-                self.reporter.message(f"member {member.name}: fold {fold + 1} of {count}")
-                inside = attrs.evolve(data, train=data.train.take(np.flatnonzero(folds != fold)))
-                rows = np.flatnonzero(folds == fold)
-                model = fit_member(member, inside, task, self.registry, seed, on_step=stepped)
-                found = self.answer.held_out(model, rows)
-                held = np.empty((len(folds), *found.shape[1:])) if held is None else held
-                held[rows] = found
-            if held is not None:
-                table["train"] = held
+        table: dict[str, np.ndarray] = {}
+        for number, (rows, inside) in enumerate(self._folds(folds, data), start=1):
+            self.reporter.message(f"member {member.name}: fold {number}")
+            model = fit_member(member, inside, task, self.registry, seed, on_step=stepped)
+            found = self.answer.held_out(model, rows)
+            held = table.setdefault("train", np.empty((len(data.train), *found.shape[1:])))
+            held[rows] = found
 
         def heard(figures: Mapping[str, Any]) -> None:
             self._log_epoch(member.name, figures)

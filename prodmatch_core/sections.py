@@ -12,7 +12,16 @@ from typing import Any
 import attrs
 
 from prodmatch_core.data.reading import SplitConfig
-from prodmatch_core.fields import Expected, at_least, non_negative, one_of, part, positive, unit_interval
+from prodmatch_core.fields import (
+    Expected,
+    at_least,
+    below_one,
+    non_negative,
+    one_of,
+    part,
+    positive,
+    unit_interval,
+)
 from prodmatch_core.records import Part
 from prodmatch_core.tasks.specs import TASKS, TaskSpec
 
@@ -111,6 +120,8 @@ class Training:
     "How the step size falls to 0 afterwards."
     clip: float = attrs.field(default=1.0, validator=non_negative)
     "Largest norm of the gradient; 0 does not clip."
+    head_dropout: float = attrs.field(default=0.1, validator=below_one)
+    "Share of units dropped in the task's head."
     precision: str = attrs.field(default="fp32", validator=one_of("fp32", "bf16"))
     "Number format of the forward and backward passes; losses are always fp32."
     patience: int = attrs.field(default=2, validator=at_least(0))

@@ -12,7 +12,7 @@ from prodmatch_core.answers.work import Answer, Arrays, Work
 from prodmatch_core.components.calibrator import Decisions, match_score
 from prodmatch_core.evaluation import assess, trec
 from prodmatch_core.predictions import MemberTable, frame_of
-from prodmatch_core.rundir import write_json, write_parquet
+from prodmatch_core.rundir import saving, write_json, write_parquet
 from prodmatch_core.training import seeds
 from prodmatch_core.training.fitted import FittedMember
 
@@ -67,8 +67,9 @@ class ClassAnswer(Answer):
             members = table.members("train", examples["train"], self.groups["train"])
             aggregator.fit(members, seeds.rng(work.seed, "aggregator"))
         folder = work.path / "aggregator"
-        folder.mkdir(exist_ok=True)
-        aggregator.save(folder)
+        with saving(folder):
+            folder.mkdir(exist_ok=True)
+            aggregator.save(folder)
         combined = {}
         for split in table.splits:
             result = aggregator.combine(table.members(split, examples[split], self.groups[split]))
@@ -83,8 +84,9 @@ class ClassAnswer(Answer):
             calibrator = section.part.spec.load().build(section.part.config, work.data.scheme)
             calibrator.fit(combined["valid"], valid.label, valid.weight.astype(np.float64))
             folder = work.path / "calibrator" / str(number)
-            folder.mkdir(parents=True, exist_ok=True)
-            calibrator.save(folder)
+            with saving(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                calibrator.save(folder)
             combined = {split: calibrator.apply(decisions) for split, decisions in combined.items()}
         write_parquet(work.path / "decisions.parquet", self._frame(combined, decided=True))
         return combined
@@ -135,8 +137,9 @@ class ClassAnswer(Answer):
                 rows[name].str.replace_all(r"\s+", "_").to_list() for name in ("query_id", "product_id")
             )
             score = match_score(final.probabilities, data.scheme)
-            trec.write_run(work.path / "run.trec", queries, products, score, work.pipeline.pipeline.name)
-            trec.write_qrels(work.path / "qrels.trec", queries, products, test.label, data.scheme)
+            with saving(work.path / "run.trec"):
+                trec.write_run(work.path / "run.trec", queries, products, score, work.pipeline.pipeline.name)
+                trec.write_qrels(work.path / "qrels.trec", queries, products, test.label, data.scheme)
         return figures
 
     def _baselines(self) -> list[tuple[str, np.ndarray]]:

@@ -311,8 +311,11 @@ def learning(run: Run, metrics: Mapping[str, Any], pipeline: Pipeline | ConfigEr
 
 def _mistake(mistake: Mapping[str, Any]) -> dict[str, Any]:
     locale = str(mistake.get("locale") or "")
-    keys = ("query_id", "query", "product_id", "title", "locale", "label", "decided", "probability", "cause")
-    keys = (*keys, "score", "wanted", "wanted_id")
+    keys = (
+        *("query_id", "query", "product_id", "title", "locale"),
+        *("label", "decided", "probability", "cause"),
+        *("score", "wanted", "wanted_id"),
+    )
     return {
         **_complete(mistake, *keys),
         "lang": LANGUAGES.get(locale.lower(), locale.replace("_", "-").lower()),

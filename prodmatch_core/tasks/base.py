@@ -71,8 +71,15 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def head(self, width: int, gives: frozenset[str], scheme: LabelScheme) -> nn.Module:
-        """Return the module that turns an Encoding of vectors of size `width` into what `output` needs."""
+    def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
+        """Return the module that turns an Encoding of vectors of size `width` into what `output` needs.
+
+        Args:
+            width: size of the encoder's vectors.
+            gives: what the encoder gives.
+            scheme: what a label can be.
+            dropout: share of units the head drops while training, where it has layers.
+        """
 
     @abstractmethod
     def output(self, head: nn.Module, encoding: Encoding, labels: Tensor, weights: Tensor) -> Output:

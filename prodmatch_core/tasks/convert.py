@@ -85,9 +85,9 @@ class ConvertTask(Task):
             )
         return TaskData(corpus, examples, rows, CONVERSION, tuple(notes))
 
-    def head(self, width: int, gives: frozenset[str], scheme: LabelScheme) -> nn.Module:
+    def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
         """Return the classifier on top of a member's encoder."""
-        return ClassHead(width, len(scheme.labels), siamese="pairs" not in gives)
+        return ClassHead(width, len(scheme.labels), siamese="pairs" not in gives, dropout=dropout)
 
     def output(self, head: nn.Module, encoding: Encoding, labels: Tensor, weights: Tensor) -> Output:
         """Return logits, and embeddings where the encoder gives them."""

@@ -65,7 +65,7 @@ class EmbedTask(Task):
         none = pl.DataFrame(schema={"query_id": pl.String, "locale": pl.String, "text": pl.String})
         return TaskData(Corpus(none, items), examples, behind, SAME, tuple(notes))
 
-    def head(self, width: int, gives: frozenset[str], scheme: LabelScheme) -> nn.Module:
+    def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
         """Return the identity: the encoder's vector is the answer."""
         return nn.Identity()
 

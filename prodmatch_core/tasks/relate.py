@@ -55,7 +55,7 @@ class RelateTask(Task):
             rows[split] = part.select("src", "dst", pl.lit(split).alias("split"))
         return TaskData(Corpus(nodes.rename({"product_id": "query_id"}), nodes), examples, rows, LINKS, notes)
 
-    def head(self, width: int, gives: frozenset[str], scheme: LabelScheme) -> nn.Module:
+    def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
         """Return the maps to source and target vectors."""
         return DirectedHead(width, "directed" in gives)
 

@@ -36,6 +36,8 @@ class Checkpoint:
 
     path: Path
     key: str
+    writes: bool = True
+    "Whether this process writes; of several, one does, and all read."
 
     def write(
         self,
@@ -49,6 +51,8 @@ class Checkpoint:
         Raises:
             RunError: the disk is full or the folder cannot be written to; the former checkpoint is still there.
         """
+        if not self.writes:
+            return
         tensors = {f"objective/{name}": tensor for name, tensor in objective.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
         for number, state in optimizer.state_dict()["state"].items():
@@ -81,7 +85,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the file: the member is finished."""
-        self.path.unlink(missing_ok=True)
+        if self.writes:
+            self.path.unlink(missing_ok=True)
 
 
 @attrs.frozen(eq=False)

@@ -126,7 +126,8 @@ def fit(job: Fitting) -> None:
                 losses.append(loss.detach())
                 job.on_step(at.done * steps + len(losses), most)
 
-            mean_loss = float(torch.stack(losses).mean())
+            # A process sees its share of every batch; the factors make the mean over processes the batch's loss.
+            mean_loss = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))
             if not math.isfinite(mean_loss):
                 raise RunError(
                     f"member {job.name}, phase {phase.name}, epoch {epoch + 1}: the loss is {mean_loss}. "

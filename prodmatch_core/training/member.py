@@ -48,7 +48,7 @@ def fit_member(
 
     with seeds.torch_seed(seed, member.name, "weights"):
         encoder: Encoder = factory.build(member.encoder.config, data, seeds.rng(seed, member.name, "build"))
-        head = task.head(encoder.width, member.encoder.gives, data.scheme)
+        head = task.head(encoder.width, member.encoder.gives, data.scheme, member.training.head_dropout)
         rows, states = _negatives(member.negatives, data, encoder, seed, member.name)
         model = MemberModel(encoder, head, task, states)
         measure = registry.get("measure", member.training.measure or task.spec.headline)
