@@ -137,7 +137,7 @@ def parse_labels(
     found = rows.frame["label"]
     rows.refuse("label", found.is_null(), lambda row: "the label is empty", "Fill it")
     if thresholds:
-        number = _numbers(rows, "label")
+        number = finite_numbers(rows, "label")
         lowest = thresholds.get(labels[-1], -math.inf)
         rows.refuse(
             "label",
@@ -175,21 +175,26 @@ def parse_rest(rows: Rows) -> None:
     for name in ("weight", "spread"):
         if name not in rows.frame.columns:
             continue
-        number = _numbers(rows, name)
+        number = finite_numbers(rows, name)
         if name == "weight":
             number = number.fill_null(1.0)
             rows.refuse(name, number < 0, lambda row: f"{row['weight']} is below 0", "Correct it")
         rows.frame = rows.frame.with_columns(number.alias(name))
     if "split" in rows.frame.columns:
-        words = rows.frame["split"].str.strip_chars().str.to_lowercase()
-        splits = words.replace_strict(SPLIT_WORDS, default=None, return_dtype=pl.String)
-        rows.refuse(
-            "split",
-            splits.is_null(),
-            lambda row: f'"{row["split"] or ""}" is none of {", ".join(SPLIT_WORDS)}',
-            rows.remedy('columns.split = "" to divide the queries anew'),
-        )
-        rows.frame = rows.frame.with_columns(splits.alias("split"))
+        parse_split(rows, rows.remedy('columns.split = "" to divide the queries anew'))
+
+
+def parse_split(rows: Rows, remedy: str) -> None:
+    """Turn what the file calls its splits into train, valid and test; `remedy` is for words that are neither."""
+    words = rows.frame["split"].str.strip_chars().str.to_lowercase()
+    splits = words.replace_strict(SPLIT_WORDS, default=None, return_dtype=pl.String)
+    rows.refuse(
+        "split",
+        splits.is_null(),
+        lambda row: f'"{row["split"] or ""}" is none of {", ".join(SPLIT_WORDS)}',
+        remedy,
+    )
+    rows.frame = rows.frame.with_columns(splits.alias("split"))
 
 
 def identify(rows: Rows) -> None:
@@ -249,7 +254,7 @@ def given_splits(rows: Rows) -> pl.DataFrame | None:
     return seen.select("query_id", "split")
 
 
-def _numbers(rows: Rows, name: str) -> pl.Series:
+def finite_numbers(rows: Rows, name: str) -> pl.Series:
     """Return a column as Float64, and refuse the rows where it is no finite number."""
     text = rows.frame[name]
     number = text.str.strip_chars().cast(pl.Float64, strict=False)
