@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from prodmatch_core.data.badrows import BadRows
+from prodmatch_core.data.badrows import BadRow, BadRows
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.files import RawTable, decode_text, read_content, read_table
 from prodmatch_core.data.graph_config import CiteseerConfig, EdgesConfig
@@ -18,7 +18,9 @@ from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.rows import Rows, finite_numbers
 from prodmatch_core.data.times import parse_times
 
-_REMEDY = 'Say which column holds what, e.g. columns.source = "from", or name the columns with header = [...].'
+_REMEDY = (
+    'Say which column holds what, e.g. columns.source = "from", or name the columns with header = [...].'
+)
 
 
 def read(config: EdgesConfig, context: ReadContext) -> Dataset:
@@ -95,13 +97,13 @@ def read_snap(path: Path, encoding: str, header: tuple[str, ...], bad: BadRows) 
         DataError: the file cannot be read, or a row is bad and bad rows are not skipped.
     """
     text = decode_text(path, read_content(path), encoding)
-    lines = pl.DataFrame({"text": text.split("\n")}, schema={"text": pl.String}).with_row_index("line", offset=1)
+    lines = pl.DataFrame({"text": text.split("\n")}, schema={"text": pl.String}).with_row_index(
+        "line", offset=1
+    )
     lines = lines.with_columns(pl.col("text").str.strip_chars())
     lines = lines.filter((pl.col("text") != "") & ~pl.col("text").str.contains("^[#%]"))
     fields = lines["text"].str.replace_all(r"\s+", "\t").str.split("\t")
     right = fields.list.len() == len(header)
-    from prodmatch_core.data.badrows import BadRow
-
     bad.report(
         BadRow(
             line,
@@ -155,6 +157,6 @@ def _edges(
     rows.drop_bad()
     rows.require_some()
     columns = ["relation", "count", *(["at"] if "at" in names else [])]
-    return rows.frame.select(pl.col("source").alias("src"), pl.col("target").alias("dst"), *columns), bad.notes(
-        raw.total
-    )
+    return rows.frame.select(
+        pl.col("source").alias("src"), pl.col("target").alias("dst"), *columns
+    ), bad.notes(raw.total)

@@ -48,7 +48,13 @@ class RawTable:
 
 
 def read_table(
-    path: Path, format: str, encoding: str, quote: str, bad: BadRows, header: Sequence[str] = ()
+    path: Path,
+    format: str,
+    encoding: str,
+    quote: str,
+    bad: BadRows,
+    header: Sequence[str] = (),
+    rows: int = 0,
 ) -> RawTable:
     """Read the records of a file.
 
@@ -60,11 +66,14 @@ def read_table(
         quote: character around CSV and TSV fields that contain separators or line breaks; empty for none.
         bad: hears of rows that cannot be parsed.
         header: names of the columns of a CSV or TSV file that has none in its first row.
+        rows: read only so many lines of a file with `header`; 0: all.
 
     Raises:
         DataError: the file cannot be read or has no records, or a row is bad and bad rows are not skipped.
     """
     data = read_content(path)
+    if rows and header:
+        data = b"\n".join(data.split(b"\n", rows)[:rows])
     if format == "auto":
         format = _guess_format(path, data)
     if format == "parquet":

@@ -115,7 +115,9 @@ def _grouped(
     rows.frame = rows.frame.with_columns(pl.col("locale").fill_null(config.locale))
     rows.refuse("group", rows.frame["group"].is_null(), lambda row: "the group is empty", "Fill it")
     if "item_id" in names:
-        rows.refuse("item_id", rows.frame["item_id"].is_null(), lambda row: "the identifier is empty", "Fill it")
+        rows.refuse(
+            "item_id", rows.frame["item_id"].is_null(), lambda row: "the identifier is empty", "Fill it"
+        )
     blank = rows.frame.select(pl.all_horizontal(pl.col(texts).is_null())).to_series()
     rows.refuse(texts[0], blank, lambda row: f"the item has no {' and no '.join(texts)}", "Fill it")
     if "split" in names:

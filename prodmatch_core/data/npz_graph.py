@@ -148,7 +148,9 @@ def _array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.n
             )
         content = stream.read()
     if len(content) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{entry.filename} has {len(content)} bytes where its header says {shape} of {dtype}")
+        raise ValueError(
+            f"{entry.filename} has {len(content)} bytes where its header says {shape} of {dtype}"
+        )
     return np.frombuffer(content, dtype) if dtype.itemsize else np.zeros(shape, dtype)
 
 
@@ -160,7 +162,9 @@ def _sparse(path: Path, arrays: Mapping[str, np.ndarray], prefix: str) -> _Rows:
             "matrix as data, indices, indptr and shape of scipy's csr_matrix."
         )
     data, indices, indptr, shape = (arrays[name] for name in wanted)
-    for name, array, kinds in zip(wanted, (data, indices, indptr, shape), ("biuf", "iu", "iu", "iu"), strict=True):
+    for name, array, kinds in zip(
+        wanted, (data, indices, indptr, shape), ("biuf", "iu", "iu", "iu"), strict=True
+    ):
         if array.dtype.kind not in kinds:
             raise DataError(f"{path}: {name} holds {array.dtype} where numbers are expected. {_AGAIN}")
     if len(shape) != 2 or (shape < 0).any() or (shape.astype(np.float64) > 2**31).any():
@@ -211,7 +215,9 @@ def _classes(path: Path, arrays: Mapping[str, np.ndarray], names: pl.Series) -> 
     if labels is None:
         return {}
     if len(labels) != len(names):
-        raise DataError(f"{path}: labels has {len(labels)} values where the graph has {len(names)} nodes. {_AGAIN}")
+        raise DataError(
+            f"{path}: labels has {len(labels)} values where the graph has {len(names)} nodes. {_AGAIN}"
+        )
     classes = arrays.get("class_names")
     if classes is not None and labels.dtype.kind in "iu":
         if len(labels) and (labels.min() < 0 or labels.max() >= len(classes)):

@@ -64,7 +64,9 @@ def product_graph(
     elif len(strange):
         out = edges["src"].is_in(strange.implode()) | edges["dst"].is_in(strange.implode())
         done = "kept, without texts" if unknown == "keep" else "left out"
-        notes.append(f"edges with an end that has no product row: {out.sum()} to {len(strange)} products ({done})")
+        notes.append(
+            f"edges with an end that has no product row: {out.sum()} to {len(strange)} products ({done})"
+        )
         if unknown == "drop":
             edges, strange = edges.filter(~out), strange.clear()
     if not edges.height:
@@ -82,7 +84,9 @@ def product_graph(
         pl.col("count").sum(), *([pl.col("at").max()] if "at" in edges.columns else [])
     )
     if repeated := edges.height - merged.height:
-        notes.append(f"edges merged because they repeat source, relation and target: {repeated} (counts added)")
+        notes.append(
+            f"edges merged because they repeat source, relation and target: {repeated} (counts added)"
+        )
     engagements = merged.with_columns(src_kind=pl.lit("product"), dst_kind=pl.lit("product"))
     return Dataset(
         name=origin.name,
