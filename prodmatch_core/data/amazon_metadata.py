@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from prodmatch_core.errors import DataError
 _TEXTS = ("asin", "title", "brand", "price", "main_cat")
 _LISTS = ("category", "description", "feature", "also_buy", "also_view")
 _FIELDS = pl.Struct({**dict.fromkeys(_TEXTS, pl.String()), **dict.fromkeys(_LISTS, pl.List(pl.String()))})
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"Half of a character: JSON can write it, no file of text can hold it."
 _BROKEN = (
     r"""(?i)<\s*[/!]?[a-z]|/>|["']\s*>|\bvar\s+\w+\s*=|function\s*\(|\bgetTime\b|[.#][\w-]+\s*\{[^}]*:"""
 )
@@ -46,7 +49,8 @@ def read(config: AmazonMetadataConfig, context: ReadContext) -> Dataset:
         raise DataError(f"{path}: no usable row; all {total} are bad. {(bad.notes(total) or ['', ''])[1]}")
     edges = pl.concat(
         frame.select("asin", dst=pl.col(relation))
-        .explode("dst", empty_as_null=False, keep_nulls=False)
+        .explode("dst")
+        .drop_nulls("dst")
         .select(src="asin", relation=pl.lit(relation), dst=pl.col("dst").str.strip_chars())
         for relation in config.relations
     ).filter(pl.col("dst") != "")
@@ -115,20 +119,14 @@ def _products(frame: pl.DataFrame, locale: str) -> tuple[pl.DataFrame, list[str]
     first = clean(frame["category"].list.first())
     broken = is_broken_title(titles, roots) | is_broken_title(titles, first)
     blank = int(titles.null_count())
-    bullets = texts.with_row_index("row").select("row", line="bullets").explode("line")
-    bullets = (
-        bullets.with_columns(clean(bullets["line"]))
-        .unique(maintain_order=True)
-        .group_by("row", maintain_order=True)
-        .agg(pl.col("line").drop_nulls().str.join("\n"))
-    )["line"]
+    bullets = _lines(texts["bullets"])
     price = frame["price"].str.strip_chars().str.extract(r"^\$\s?([\d,]{1,12}(?:\.\d{1,2})?)$", 1)
     products = pl.DataFrame(
         {
             "product_id": frame["asin"],
             "title": titles.set(broken, None),
             "description": clean(texts["description"]),
-            "bullets": bullets.set(bullets == "", None),
+            "bullets": bullets,
             "brand": clean(frame["brand"]),
             "price": price.str.replace_all(",", "").cast(pl.Float64, strict=False),
         }
@@ -140,6 +138,20 @@ def _products(frame: pl.DataFrame, locale: str) -> tuple[pl.DataFrame, list[str]
         f"products without any text: {nothing.to_series().sum()}": nothing.to_series().sum(),
     }
     return products, [note for note, count in counts.items() if count]
+
+
+def _lines(lists: pl.Series) -> pl.Series:
+    """Return each list of texts as one text: cleaned, each different one a line, null where nothing is left."""
+    rows = lists.to_frame("line").with_row_index("row")
+    lines = rows.explode("line")
+    joined = (
+        lines.with_columns(clean(lines["line"]))
+        .drop_nulls("line")
+        .unique(maintain_order=True)
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("line").str.join("\n"))
+    )
+    return rows.select("row").join(joined, on="row", how="left", maintain_order="left")["line"]
 
 
 def _records(path: Path, bad: BadRows) -> tuple[pl.DataFrame, int]:
@@ -206,9 +218,7 @@ def _record(text: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
         if not fits:
             kind = "a list of texts" if name in _LISTS else "a text"
             return {}, (name, f"{str(cell)[:40]} where {kind} is expected")
-        try:
-            "".join(x or "" for x in (cell if isinstance(cell, list) else [cell])).encode()
-        except UnicodeEncodeError:
+        if _SURROGATE.search("".join(filter(None, cell)) if isinstance(cell, list) else str(cell)):
             return {}, (name, "half of a surrogate pair, which is no character")
         record[name] = cell
     return record, None

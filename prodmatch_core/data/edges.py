@@ -16,7 +16,7 @@ from prodmatch_core.data.npz_graph import NpzGraph, read_npz_graph
 from prodmatch_core.data.product_graph import product_graph, read_products
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.rows import Rows, finite_numbers
-from prodmatch_core.data.times import parse_times
+from prodmatch_core.data.times import no_time, parse_times
 
 _REMEDY = (
     'Say which column holds what, e.g. columns.source = "from", or name the columns with header = [...].'
@@ -33,7 +33,8 @@ def read(config: EdgesConfig, context: ReadContext) -> Dataset:
     path = context.find(config.path)
     origin = Origin(Path(config.path).name.partition(".")[0], config.path, part="core.edges")
     format = config.format if config.format != "auto" else _guess(path)
-    products, notes = None, []
+    products: pl.DataFrame | None = None
+    notes: list[str] = []
     if config.products is not None:
         products, notes = read_products(config.products, config.locale, context)
     truth: dict[str, pl.DataFrame] = {}
@@ -134,7 +135,7 @@ def _edges(
     names = named_columns(raw, config.columns, {"source", "target"}, _REMEDY)
     rows = Rows(raw, names, bad, "core.edges")
     for end in ("source", "target"):
-        rows.refuse(end, rows.frame[end].is_null(), lambda row, end=end: f"the {end} is empty", "Fill it")
+        rows.refuse(end, rows.frame[end].is_null(), lambda row: "the identifier is empty", "Fill it")
     if "relation" not in names:
         rows.frame = rows.frame.with_columns(relation=pl.lit(None, dtype=pl.String))
     count = finite_numbers(rows, "count").fill_null(1.0) if "count" in names else None
@@ -145,7 +146,7 @@ def _edges(
         rows.refuse(
             "at",
             at.is_null() & rows.frame["at"].is_not_null(),
-            lambda row: f'"{row["at"]}" is neither an ISO date and time nor a number of {config.time_unit}',
+            no_time("at", config.time_unit),
             "Correct it",
         )
         rows.frame = rows.frame.with_columns(at=at)

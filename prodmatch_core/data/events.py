@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import polars as pl
@@ -22,7 +24,7 @@ from prodmatch_core.data.named_columns import named_columns
 from prodmatch_core.data.product_graph import read_products, refuse_repeated
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.rows import Rows, finite_numbers, require_columns
-from prodmatch_core.data.times import parse_times
+from prodmatch_core.data.times import no_time, parse_times
 
 _DAY = 86_400_000_000
 _COMPETITION = "competition rules: use, no re-publication"
@@ -215,23 +217,18 @@ def _events(
     )
 
 
-def _parse_moments(rows: Rows, times: list[str], unit: str) -> None:
+def _parse_moments(rows: Rows, times: Sequence[str], unit: str) -> None:
     """Turn the columns of times into points in time; refuse what is none and what comes before it was shown."""
     texts = rows.frame.select(times)
     moments = {name: parse_times(texts[name], unit) for name in times}
     rows.refuse("shown_at", texts["shown_at"].is_null(), lambda row: "the time is empty", "Fill it")
     for name, found in moments.items():
-        rows.refuse(
-            name,
-            found.is_null() & texts[name].is_not_null(),
-            lambda row, name=name: f'"{row[name]}" is neither an ISO date and time nor a number of {unit}',
-            "Correct it",
-        )
-    for later in times[1:]:
-        rows.refuse(
-            later,
-            moments[later] < moments["shown_at"],
-            lambda row, later=later: f"{row[later]} is before {row['shown_at']}, when it was shown",
-            "Correct it",
-        )
+        wrong = found.is_null() & texts[name].is_not_null()
+        rows.refuse(name, wrong, no_time(name, unit), "Correct it")
+    for name in times[1:]:
+        rows.refuse(name, moments[name] < moments["shown_at"], _too_early(name), "Correct it")
     rows.frame = rows.frame.with_columns(found.alias(name) for name, found in moments.items())
+
+
+def _too_early(column: str) -> Callable[[dict[str, Any]], str]:
+    return lambda row: f"{row[column]} is before {row['shown_at']}, when it was shown"

@@ -6,6 +6,7 @@ some misplaced quotes in its own way, so a file with any of that goes through th
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -349,8 +350,12 @@ def _text_column(column: pl.Series, path: Path) -> pl.Series:
         whole = column.is_finite() & (column == column.floor()) & (column.abs() < 2**53)
         digits = column.cast(pl.Int64, strict=False).cast(pl.String)
         return digits.zip_with(whole.fill_null(False), column.cast(pl.String))
-    if isinstance(dtype, pl.List) and not isinstance(dtype.inner, (pl.List, pl.Struct)):
-        return column.cast(pl.List(pl.String)).list.join("\n", ignore_nulls=True)
-    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+    texts: pl.Series | None = None
+    with contextlib.suppress(pl.exceptions.PolarsError):  # some types, such as durations, have no text
+        if isinstance(dtype, pl.List) and not isinstance(dtype.inner, (pl.List, pl.Struct)):
+            texts = column.cast(pl.List(pl.String)).list.join("\n", ignore_nulls=True)
+        elif not (dtype.is_nested() or dtype in (pl.Binary, pl.Object)):
+            texts = column.cast(pl.String)
+    if texts is None:
         raise DataError(f"{path}, column {column.name}: holds {dtype}. Convert it to text or numbers.")
-    return column.cast(pl.String)
+    return texts

@@ -186,7 +186,8 @@ def _sparse(path: Path, arrays: Mapping[str, np.ndarray], prefix: str) -> _Rows:
             f"{path}: {prefix}_indices[{place}] is {indices[place]} where 0 to {columns - 1} is expected "
             f"(entries like this: {wrong.sum()}). {_AGAIN}"
         )
-    row = np.repeat(np.arange(rows), np.diff(indptr.astype(np.int64)))
+    starts = indptr.astype(np.int64)
+    row = np.repeat(np.arange(rows), starts[1:] - starts[:-1])
     return _Rows(row, indices.astype(np.int64), data.astype(np.float64), (rows, columns))
 
 
@@ -222,7 +223,8 @@ def _classes(path: Path, arrays: Mapping[str, np.ndarray], names: pl.Series) -> 
     if classes is not None and labels.dtype.kind in "iu":
         if len(labels) and (labels.min() < 0 or labels.max() >= len(classes)):
             raise DataError(
-                f"{path}: labels go from {labels.min()} to {labels.max()} where class_names has {len(classes)}. {_AGAIN}"
+                f"{path}: labels go from {labels.min()} to {labels.max()} where class_names has {len(classes)}. "
+                f"{_AGAIN}"
             )
         labels = classes[labels.astype(np.int64)]
     return {"classes": pl.DataFrame({"product_id": names, "class": _texts(path, "labels", labels)})}

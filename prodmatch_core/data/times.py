@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 
@@ -33,6 +34,11 @@ def parse_times(texts: pl.Series, unit: str = "seconds") -> pl.Series:
     found = texts.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
     found = _fill(found, texts, lambda rest: _numbers(rest, unit))
     return _sane(_fill(found, texts, _iso))
+
+
+def no_time(column: str, unit: str) -> Callable[[dict[str, Any]], str]:
+    """Return what to say of a row whose `column` `parse_times` could not read."""
+    return lambda row: f'"{row[column]}" is neither an ISO date and time nor a number of {unit}'
 
 
 def _fill(found: pl.Series, texts: pl.Series, parse: Callable[[pl.Series], pl.Series]) -> pl.Series:
