@@ -10,6 +10,7 @@ import polars as pl
 
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.reading import SplitConfig
+from prodmatch_core.data.structure import check_structure
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.data.texts import normalised
 from prodmatch_core.errors import DataError
@@ -90,8 +91,10 @@ def check_references(dataset: Dataset) -> None:
 
     Raises:
         DataError: a judgement names a query, product, label or split that is not there, a judged query or
-            product has no text, a query is in two splits, or a weight is no weight; with table, row and id.
+            product has no text, a query is in two splits, a weight is no weight, or a table does not pass
+            `structure.check_structure`; with table, row and id.
     """
+    check_structure(dataset)
     judgements, queries, products = dataset.judgements, dataset.queries, dataset.products
     if queries is not None:
         blank = queries["text"].str.strip_chars() == ""
