@@ -238,6 +238,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         config=f"{DATA}.pairs_config:HomeDepotConfig",
         gives=PAIRS,
     )
+    yield from _structured()
     yield DatasetSpec(
         name="core.folder",
         summary="A folder prodmatch wrote: Parquet tables and dataset.toml.",
@@ -245,6 +246,77 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         config=f"{DATA}.folder_config:FolderConfig",
         gives=PAIRS | {"engagements", "groups", "events"},
     )
+
+
+def _structured() -> Iterator[DatasetSpec]:
+    """Yield the readers that give groups, a graph of products, or events."""
+    groups, graph, events = {"products", "groups"}, {"products", "engagements"}, {"events"}
+    for name, factory, config, gives, summary in (
+        (
+            "groups",
+            "groups:read",
+            "groups_config:GroupsConfig",
+            groups,
+            "Items labelled by group, one a row.",
+        ),
+        (
+            "shopee",
+            "groups:read_shopee",
+            "groups_config:ShopeeConfig",
+            groups,
+            "Shopee price match guarantee: listings grouped by product.",
+        ),
+        (
+            "edges",
+            "edges:read",
+            "graph_config:EdgesConfig",
+            graph,
+            "Directed product graphs: tables of edges, SNAP edge lists, npz arrays.",
+        ),
+        (
+            "citeseer",
+            "edges:read_citeseer",
+            "graph_config:CiteseerConfig",
+            graph,
+            "Citeseer: directed citations, with the words of each paper.",
+        ),
+        (
+            "amazon_metadata",
+            "amazon_metadata:read",
+            "graph_config:AmazonMetadataConfig",
+            graph,
+            "Amazon product metadata: also bought, also viewed.",
+        ),
+        ("events", "events:read", "events_config:EventsConfig", events, "Event logs with conversions."),
+        (
+            "criteo",
+            "events:read_criteo",
+            "events_config:CriteoConfig",
+            events,
+            "Criteo conversion logs: clicks and when they converted.",
+        ),
+        (
+            "criteo_display",
+            "events:read_criteo_display",
+            "events_config:CriteoDisplayConfig",
+            events,
+            "Criteo display advertising: clicks in order of time, without times.",
+        ),
+        (
+            "talkingdata",
+            "events:read_talkingdata",
+            "events_config:TalkingDataConfig",
+            events,
+            "TalkingData: clicks on advertisements, and downloads of the app.",
+        ),
+    ):
+        yield DatasetSpec(
+            name=f"core.{name}",
+            summary=summary,
+            factory=f"{DATA}.{factory}",
+            config=f"{DATA}.{config}",
+            gives=gives,
+        )
 
 
 @hookimpl
