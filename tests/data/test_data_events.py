@@ -106,7 +106,7 @@ def test_a_repeated_event(tmp_path: Path) -> None:
 
 def test_missing_columns_and_features(tmp_path: Path) -> None:
     assert message(tmp_path, "shown,converted_at\n1,\n") == (
-        'a.csv: no column "shown_at". The file has shown, converted_at. Say which column holds what, e.g. '
+        'a.csv: no column "shown_at" (did you mean "shown"?). The file has shown, converted_at. Say which column holds what, e.g. '
         'columns.shown_at = "click_time", or name the columns with header = [...].'
     )
     assert message(tmp_path, "shown_at,converted_at\n1,\n", numeric=("size",)).startswith(

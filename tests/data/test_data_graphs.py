@@ -249,7 +249,9 @@ def test_amazon_keeps_unknown_products_where_asked(tmp_path: Path) -> None:
 
 def test_amazon_rows_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     rows = (ROW, {**ROW, "also_buy": {"a": 1}}, {"title": "x"}, {"asin": "B"})
-    with pytest.raises(DataError, match=r"row 2, column also_buy: \{'a': 1\} where a list of texts is expected"):
+    with pytest.raises(
+        DataError, match=r"row 2, column also_buy: \{'a': 1\} where a list of texts is expected"
+    ):
         amazon(tmp_path, *rows)
     notes = amazon(tmp_path, *rows, skip=True).notes
     assert [note.replace(f"{tmp_path}/", "") for note in notes[:3]] == [
