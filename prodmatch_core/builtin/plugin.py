@@ -238,6 +238,22 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         config=f"{DATA}.pairs_config:HomeDepotConfig",
         gives=PAIRS,
     )
+    for name, module, summary in (
+        (
+            "esci",
+            "Esci",
+            "Shopping Queries Data Set (ESCI): its two Parquet files, by version, locale and split.",
+        ),
+        ("wands", "Wands", "Wayfair Annotation Dataset (WANDS): its three tab-separated files."),
+        ("magellan", "Magellan", "Magellan and DeepMatcher sets: pairs of records, one CSV file a split."),
+    ):
+        yield DatasetSpec(
+            name=f"core.{name}",
+            summary=summary,
+            factory=f"{DATA}.{name}:read",
+            config=f"{DATA}.official_config:{module}Config",
+            gives=PAIRS,
+        )
     yield from _structured()
     yield DatasetSpec(
         name="core.folder",

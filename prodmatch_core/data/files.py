@@ -35,6 +35,10 @@ _SUFFIXES = {
 }
 
 
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"What Polars raises on a damaged Parquet file; some damage makes it panic, which is no Exception."
+
+
 @attrs.frozen(eq=False)
 class RawTable:
     """The records of a file before anything is made of them."""
@@ -95,6 +99,16 @@ def as_text(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
         DataError: a column holds something that is neither text, number nor a list of those.
     """
     return pl.DataFrame([_text_column(column, path) for column in frame.iter_columns()])
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def has_text(dtype: pl.DataType) -> bool:
+    """Return whether values of a type can be written as text, lists left aside."""
+    return not (dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration))
 
 
 def read_content(path: Path) -> bytes:
@@ -334,10 +348,9 @@ def _text(value: Any) -> str | None:
 def _parquet(path: Path, data: bytes) -> RawTable:
     try:
         frame = pl.read_parquet(io.BytesIO(data))
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
+    except UNREADABLE as error:
         raise DataError(
-            f"{path}: not a Parquet file, or damaged: {reason}. Write or fetch the file again."
+            f"{path}: not a Parquet file, or damaged: {first_line(error)}. Write or fetch the file again."
         ) from None
     return RawTable(path, frame, frame.height, lambda: range(1, frame.height + 1))
 

@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 
 from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.data.files import UNREADABLE, first_line
 from prodmatch_core.data.folder_config import FolderConfig
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.splits import check_references
@@ -184,10 +185,9 @@ def _table(path: Path, name: str) -> pl.DataFrame:
         raise DataError(
             f"{path}: {name} is missing, {MANIFEST} lists it. Restore it or write the folder again."
         ) from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except UNREADABLE as error:
         raise DataError(
-            f"{file}: not a Parquet file, or damaged: {reason}. Write the folder again."
+            f"{file}: not a Parquet file, or damaged: {first_line(error)}. Write the folder again."
         ) from None
 
 

@@ -81,6 +81,16 @@ class Rows:
             name = self.names.get(column, column)
             self._found.setdefault(record, BadRow(self.number(record), name, reason(row), remedy))
 
+    def refuse_blank(self, column: str) -> None:
+        """Complain about rows where `column` is null."""
+        name = self.names[column]
+        self.refuse(column, self.frame[column].is_null(), lambda row: f"the {name} is empty", "Fill it")
+
+    def refuse_unknown(self, column: str, mask: pl.Series, file: str) -> None:
+        """Complain about rows whose identifier, where `mask` is true, is not in `file`."""
+        remedy = "Take all files from one release"
+        self.refuse(column, mask, lambda row: f"{row[column]} is not in {file}", remedy)
+
     def drop_bad(self) -> None:
         """Report the rows complained about and leave them out."""
         self.bad.report(self._found.values())
