@@ -61,7 +61,9 @@ def _nodes(dataset: Dataset, kind: str) -> pl.Series:
     if dataset.engagements is not None:
         for end in ("src", "dst"):
             parts.append(dataset.engagements.filter(pl.col(f"{end}_kind") == kind)[end])
-    return pl.concat([part.rename("node") for part in parts]).unique() if parts else pl.Series(dtype=pl.String)
+    return (
+        pl.concat([part.rename("node") for part in parts]).unique() if parts else pl.Series(dtype=pl.String)
+    )
 
 
 def _relation(rows: pl.DataFrame, source: str, target: str, nodes: dict[str, pl.Series]) -> dict[str, Any]:

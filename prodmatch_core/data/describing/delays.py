@@ -53,7 +53,9 @@ def conversions(events: pl.DataFrame, window_days: float | None = None) -> dict[
     followed = events.select(left.dt.total_microseconds()).to_series().to_numpy() / DAY
     if window_days is not None:
         # A conversion beyond the window does not count, whatever the log says of it.
-        followed = np.concatenate([np.minimum(followed, window_days), np.full((delays > window_days).sum(), window_days)])
+        followed = np.concatenate(
+            [np.minimum(followed, window_days), np.full((delays > window_days).sum(), window_days)]
+        )
         delays = delays[delays <= window_days]
     gathered = gather(delays, followed)
     curve = kaplan_meier(gathered)
@@ -89,7 +91,11 @@ def _course(events: pl.DataFrame) -> dict[str, Any]:
     return {
         "step_days": step,
         "steps": [
-            {"day": (first + dt.timedelta(days=place * step)).isoformat(), "events": n, "converted": converted}
+            {
+                "day": (first + dt.timedelta(days=place * step)).isoformat(),
+                "events": n,
+                "converted": converted,
+            }
             for place, n, converted in steps.iter_rows()
         ],
     }

@@ -106,9 +106,7 @@ def _describe(
     return result
 
 
-def _leaks(
-    marks: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8]
-) -> Mapping[str, Mapping[str, int]]:
+def _leaks(marks: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8]) -> Mapping[str, Mapping[str, int]]:
     leaks = {}
     for split, mark in _MARKS.items():
         inside = marks & mark > 0

@@ -241,7 +241,10 @@ def _conversions(description: Mapping[str, Any]) -> Iterator[str]:
     yield f"an event without a conversion is watched until {until}"
     if found["engaged"] is not None:
         yield f"with an earlier signal: {found['engaged']:.1%}"
-    for key, words in (("backwards", "before their event, left out"), ("instant", "at the time of their event")):
+    for key, words in (
+        ("backwards", "before their event, left out"),
+        ("instant", "at the time of their event"),
+    ):
         if found[key]:
             yield f"conversions {words}: {found[key]:,}"
     if found["delay_days"]:
