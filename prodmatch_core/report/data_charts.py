@@ -99,12 +99,14 @@ def survival_chart(curves: Sequence[tuple[str, Mapping[str, Any]]], title: str, 
             marks.append(_law(plot, law, highest, colour))
             words = f"{name}: exponent {law['exponent']:.2f} from {law['xmin']:,}"
         told.append(words)
+        y = plot.bottom + 56 + 18 * number  # under the axis, where no curve can run through it
         marks += [
-            element("circle", cx=plot.left + 10, cy=plot.bottom - 31 + 17 * number, r=3.5, fill=colour),
-            _legend(plot.left + 19, plot.bottom - 27 + 17 * number, words),
+            element("circle", cx=plot.left + 4, cy=y - 4, r=3.5, fill=colour),
+            _legend(plot.left + 14, y, words),
         ]
     told_all = "; ".join(told) or "nothing to show"
-    return document(WIDTH, plot.bottom + 44, title, f"{axis}: {told_all}.", marks, ident, class_="chart")
+    height = plot.bottom + 44 + 18 * len(told)
+    return document(WIDTH, height, title, f"{axis}: {told_all}.", marks, ident, class_="chart")
 
 
 def _law(plot: Plot, law: Mapping[str, Any], highest: float, colour: str) -> str:
@@ -129,7 +131,7 @@ def delay_chart(
     """
     days = [point[0] for point in curve]
     low, high = _log(days[0]), _log(days[-1])
-    plot = Plot(40, 26, 344, 230, (low, high if high > low else low + 1), (0.0, 1.0))
+    plot = Plot(52, 26, 332, 230, (low, high if high > low else low + 1), (0.0, 1.0))
     rule, names = _moments(plot)
     shares = [0.0, 0.25, 0.5, 0.75, 1.0]
     marks = [
@@ -138,15 +140,18 @@ def delay_chart(
             shares, "Share of conversions that have come", labels=["0", "25%", "50%", "75%", "100%"]
         ),
     ]
-    steps = [(plot.x(_log(day)), plot.y(min(share, 1.0))) for day, share in curve]
+    steps: list[tuple[float, float]] = []
+    for day, share in curve:  # nothing comes between two conversions: steps, not slopes
+        x = plot.x(_log(day))
+        steps += [(x, steps[-1][1] if steps else plot.y(0)), (x, plot.y(min(share, 1.0)))]
     marks.append(path(steps, stroke=ACCENT, stroke_width=2.5))
     middle = next((day for day, share in curve if share >= 0.5), days[-1])
-    legend = [("seen", ACCENT, None)]
+    legend: list[tuple[str, str, str | None]] = [("seen", ACCENT, None)]
     for (name, values), (colour, dash) in zip(laws, ((SECOND, "6 3"), (MUTED, "2 3")), strict=False):
         points = [(plot.x(_log(d)), plot.y(min(max(v, 0.0), 1.0))) for d, v in zip(days, values, strict=True)]
         marks.append(path(points, stroke=colour, stroke_width=2, stroke_dasharray=dash))
         legend.append((name, colour, dash))
-    for number, (name, colour, dash) in enumerate(legend):
+    for number, (name, colour, dashes) in enumerate(legend):
         y = plot.top + 16 + 17 * number
         marks.append(
             line(
@@ -156,7 +161,7 @@ def delay_chart(
                 y - 4,
                 stroke=colour,
                 stroke_width=2,
-                stroke_dasharray=dash,
+                stroke_dasharray=dashes,
             )
         )
         marks.append(_legend(plot.left + 36, y, name))
@@ -192,7 +197,8 @@ def course_chart(course: Mapping[str, Any], ident: str) -> str:
     ]
     bar = max(lower.width / (place[-1] + 1.2 * width) * width - 1, 1.0)
     for day, step, (rate, low, high) in zip(place, steps, rates, strict=True):
-        note = f"{step['day']}: {step['converted']:,} of {step['events']:,} converted, {rate:.2%} ({low:.2%}–{high:.2%})"
+        note = f"{step['day']}: {step['converted']:,} of {step['events']:,} converted, "
+        note += f"{rate:.2%} ({low:.2%}–{high:.2%})"
         x = upper.x(day)
         marks.append(
             line(x, upper.y(low), x, upper.y(high), stroke=ACCENT, stroke_opacity=0.45, stroke_width=1.5)
@@ -238,7 +244,7 @@ def _decades(low: float, high: float, share: bool = False) -> tuple[list[float],
     """Return exponents of ten from `low` to `high`, at most seven, and how they are written."""
     first, last = math.ceil(low - 1e-9), math.floor(high + 1e-9)
     step = -(-(last - first + 1) // 7)
-    found = [k for k in range(last, first - 1, -step)][::-1] if share else list(range(first, last + 1, step))
+    found = list(range(last, first - 1, -step))[::-1] if share else list(range(first, last + 1, step))
     if share:
         return [float(k) for k in found], [f"{100 * 10.0**k:.{max(0, -k - 2)}f}%" for k in found]
     if len(found) < 3:  # less than two decades: 2 and 5 help to read it

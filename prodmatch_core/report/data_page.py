@@ -110,7 +110,7 @@ def _labels(description: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _lengths(description: Mapping[str, Any]) -> list[dict[str, Any]]:
-    drawn = []
+    drawn: list[dict[str, Any]] = []
     found = description.get("histograms", {})
     order = ["judgements_per_query", *(key for key in found if key != "judgements_per_query")]
     for key in order:
@@ -128,6 +128,8 @@ def _lengths(description: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _locales(description: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = description["locales"]
+    if len(found) < 2:
+        return []  # one bar says nothing
     drawn = []
     for key in ("queries", "products", "judgements"):
         rows = sorted(
@@ -171,7 +173,7 @@ def _groups(description: Mapping[str, Any]) -> dict[str, Any] | None:
 def _graph(description: Mapping[str, Any]) -> list[dict[str, Any]]:
     relations = []
     for number, (name, found) in enumerate((description.get("graph") or {}).items()):
-        drawn = []
+        drawn: list[dict[str, Any]] = []
         for one, other, axis in (
             ("out", "in", "Different neighbours"),
             ("out_count", "in_count", "Sum of counts"),
@@ -195,6 +197,7 @@ def _conversions(description: Mapping[str, Any]) -> dict[str, Any] | None:
             **law,
             "parameters": parameters(law),
             "median": elapsed(law["median_days"]),
+            "converting": f"{law['converting']:.2%}",
             "behind": law["aic"] - found["laws"][0]["aic"],
         }
         for law in found["laws"]
@@ -214,6 +217,7 @@ def _conversions(description: Mapping[str, Any]) -> dict[str, Any] | None:
         **found,
         **description["events"],
         "laws": laws,
+        "rate": f"{found['rate']:.2%}",
         "delays": {name: elapsed(days) for name, days in found["delay_days"].items()},
         "chart": drawn,
         "course_chart": Markup(data_charts.course_chart(found["course"], "course")),

@@ -59,8 +59,8 @@ def _nodes(dataset: Dataset, kind: str) -> pl.Series:
     if kind == "product" and dataset.products is not None:
         parts.append(dataset.products["product_id"])
     if dataset.engagements is not None:
-        for end in ("src", "dst"):
-            parts.append(dataset.engagements.filter(pl.col(f"{end}_kind") == kind)[end])
+        edges = dataset.engagements
+        parts += [edges.filter(pl.col(f"{end}_kind") == kind)[end] for end in ("src", "dst")]
     return (
         pl.concat([part.rename("node") for part in parts]).unique() if parts else pl.Series(dtype=pl.String)
     )

@@ -80,10 +80,10 @@ def _course(events: pl.DataFrame) -> dict[str, Any]:
     day = events["shown_at"].dt.date()
     first = day.min()
     assert isinstance(first, dt.date)
-    number = (day - first).dt.total_days()
-    step = -(-(int(number.max() or 0) + 1) // MOST_STEPS)  # type: ignore[call-overload]
+    number = (day - first).dt.total_days().to_numpy()
+    step = -(-(int(number.max()) + 1) // MOST_STEPS)
     steps = (
-        events.select((number // step).alias("step"), pl.col("converted_at"))
+        events.select(pl.Series("step", number // step), pl.col("converted_at"))
         .group_by("step")
         .agg(pl.len().alias("events"), pl.col("converted_at").count().alias("converted"))
         .sort("step")

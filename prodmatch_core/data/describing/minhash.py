@@ -8,6 +8,7 @@ band of their MinHash signatures. Memory is linear in the characters; no list of
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -136,7 +137,7 @@ def trigrams(texts: pl.Series) -> tuple[Grams, npt.NDArray[np.int64]]:
 def _chunks(texts: pl.Series) -> list[tuple[int, int]]:
     part = texts.str.len_chars().cast(pl.Int64).cum_sum().to_numpy() // _CHUNK
     borders = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(texts)]
-    return [(a, b) for a, b in zip(borders[:-1], borders[1:], strict=True) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(borders) if b > a]
 
 
 def _hash_functions(generator: np.random.Generator, count: int) -> tuple[Codes, Codes]:

@@ -46,10 +46,10 @@ def survival(values: Numbers, points: int = 80) -> list[list[float]]:
     """Return [[x, share of numbers >= x], ...] at some `points` different numbers, evenly apart in log scale.
 
     Args:
-        values: (n,) numbers above 0.
+        values: (n,) numbers; those below 1 have no place in log scale and only count among the others.
         points: most points returned; the smallest and the largest number are always among them.
     """
-    unique, counts = np.unique(values, return_counts=True)
+    unique, counts = np.unique(values[values >= 1].astype(np.float64), return_counts=True)
     if not len(unique):
         return []
     share = counts[::-1].cumsum()[::-1] / len(values)

@@ -18,7 +18,7 @@ DEGREES: Mapping[str, str] = {
 "What the spreads of a relation are spreads of."
 
 _WORDS = (
-    (1 / 86_400, 1000.0, "ms"),
+    (1 / 86_400, 86_400_000.0, "ms"),
     (1 / 1440, 86_400.0, "s"),
     (1 / 24, 1440.0, "min"),
     (1.0, 24.0, "h"),
@@ -156,9 +156,9 @@ def _near(description: Mapping[str, Any]) -> Iterator[str]:
     rows = [["across splits", "split", "texts", "also in train", "nearly in train", "share"]]
     for kind, part in kinds.items():
         for split, leak in part["leaks"].items():
-            keys = ("texts", "in_train", "near_train")
+            counted = ("texts", "in_train", "near_train")
             share = (leak["in_train"] + leak["near_train"]) / max(leak["texts"], 1)
-            rows.append([kind, split, *(f"{leak[key]:,}" for key in keys), f"{share:.1%}"])
+            rows.append([kind, split, *(f"{leak[key]:,}" for key in counted), f"{share:.1%}"])
     if len(rows) > 1:
         yield ""
         yield from _aligned(rows, left=(0, 1))
