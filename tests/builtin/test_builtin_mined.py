@@ -311,7 +311,7 @@ def fitting(data: FitData, config: MinedConfig, **changes: Any) -> loop.Fitting:
         "data": data,
         "prepared": encoder.prepare(data.corpus),
         "settings": Training(batch_size=16, epochs=6, learning_rate=0.03, patience=0),
-        "validate": lambda p: {"accuracy": float((p.argmax(1) == data.valid.label).mean())},
+        "validate": lambda p: {"accuracy": float("nan")},  # so that the last epoch's weights are kept
         "measure": "accuracy",
         "higher": True,
         "seed": 0,
