@@ -38,6 +38,13 @@ def _vectors(config: Any) -> frozenset[str]:
     return frozenset({"embeddings"} if config.mode == "two_tower" else {"pairs"})
 
 
+def _mining_needs(config: Any) -> frozenset[str]:
+    """Return what a miner needs: embeddings where it asks the member's own encoder."""
+    from prodmatch_core.builtin.mined_config import needs
+
+    return needs(config)
+
+
 @hookimpl
 def prodmatch_encoders() -> Iterator[EncoderSpec]:
     """Return the plain encoders."""
@@ -103,6 +110,14 @@ def prodmatch_negative_generators() -> Iterator[NegativeGeneratorSpec]:
         factory=f"{HERE}.in_batch_negatives:InBatchNegatives",
         config=f"{HERE}.configs:NegativesConfig",
         needs={"pair_texts", "class_labels"},
+    )
+    yield NegativeGeneratorSpec(
+        name="core.mined_negatives",
+        summary="Unjudged products that a lexical index or an encoder ranks high for the query.",
+        factory=f"{HERE}.mined_negatives:MinedNegatives",
+        config=f"{HERE}.mined_config:MinedConfig",
+        needs=_mining_needs,
+        paper="margins: arXiv 2407.15831, section 3; renewal: arXiv 2007.00808, section 4",
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prodmatch_core.cli import registry_of
+from prodmatch_core.cli.negatives import negatives
 from prodmatch_core.cli.options import (
     as_json,
     data_root,
@@ -31,6 +32,9 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the d
 @click.group()
 def data() -> None:
     """Make, convert and describe data sets."""
+
+
+data.add_command(negatives)
 
 
 @data.command()

@@ -27,6 +27,7 @@ from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
 from prodmatch_core.training.batches import class_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
+from prodmatch_core.training.embedding import Embedder
 from prodmatch_core.training.model import MemberModel, Objective
 from prodmatch_core.training.prediction import rows_of, to_tensors
 
@@ -83,6 +84,8 @@ def fit(job: Fitting) -> None:
     if saved:
         objective.load_state_dict(saved.section("objective"))
     best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
+    if saved and job.negatives is not None:
+        job.negatives.restore({name: t.numpy() for name, t in saved.section("negatives").items()})
 
     steps = math.ceil(len(train) / settings.batch_size)
     most = steps * sum(phase.epochs or settings.epochs for phase in settings.phase)
@@ -102,7 +105,9 @@ def fit(job: Fitting) -> None:
             draw = seeds.rng(job.seed, job.name, "epoch", at.phase, epoch)
             torch.manual_seed(int(draw.integers(2**63)))  # dropout; the caller puts torch's state back
             if job.negatives is not None:
-                job.negatives.refresh(at.done, draw)
+                job.negatives.refresh(
+                    at.done, draw, Embedder(job.model.encoder, job.prepared, settings.precision)
+                )
             step.train()
             batches = (
                 class_batches(train.label, settings.batch_size, job.per_class, draw)
@@ -143,6 +148,11 @@ def fit(job: Fitting) -> None:
                     "learning_rate": scheduler.get_last_lr()[0],
                     "seconds": time.perf_counter() - started,
                     "valid": figures,
+                    **(
+                        {"negatives": dict(found)}
+                        if job.negatives and (found := job.negatives.figures)
+                        else {}
+                    ),
                 }
             )
             figure = figures[job.measure] * (1 if job.higher else -1)
@@ -153,7 +163,8 @@ def fit(job: Fitting) -> None:
             if stop:
                 at.phase, at.epoch, at.waited = at.phase + 1, 0, 0
             if job.checkpoint:
-                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer)
+                mined = job.negatives.state() if job.negatives is not None else {}
+                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer, mined)
             if stop:
                 break
 
