@@ -120,6 +120,8 @@ def parts_page(registry: Registry) -> Iterator[str]:
                 yield from (part["doc"], "")
             for title in ("needs", "gives"):
                 yield from (f"- {title} {line}" for line in part[title])
+            if part.get("family"):
+                yield f"- {part['family']}"
             if part.get("direction"):
                 yield f"- {part['direction']} is better"
             if spec.paper:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from prodmatch_core.errors import ConfigError, Problem, did_you_mean
+from prodmatch_core.errors import ConfigError, Problem
+from prodmatch_core.evaluation import gains
 from prodmatch_core.fields import Expected, show
-from prodmatch_core.records import CAPABILITIES, Part, Spec
+from prodmatch_core.records import CAPABILITIES, DatasetSpec, Part, Spec
 from prodmatch_core.registry import Registry
 from prodmatch_core.tasks.specs import TASKS, TaskSpec
 
@@ -44,6 +45,7 @@ def check(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
         )
     for index, measure in enumerate(pipeline.evaluation.measures):
         yield from _measure(measure, f"evaluation.measures[{index}]", task, registry)
+    yield from _gains(pipeline)
     for index, name in enumerate(pipeline.baselines):
         path = f"evaluation.baselines[{index}]"
         try:
@@ -97,12 +99,8 @@ def _giver(pipeline: Pipeline) -> str:
 
 
 def _measure(name: str, path: str, task: TaskSpec, registry: Registry) -> Iterator[Problem]:
-    known = registry.names("measure")
-    if name not in known:
-        yield Problem(path, f'unknown measure "{name}"{did_you_mean(name, known)}')
-        return
     try:
-        needs = registry.get("measure", name).needs_of(None) & {"classes", "neighbours"}
+        needs = registry.measure(name).needs_of(None) & {"classes", "neighbours"}
     except ConfigError as error:
         yield Problem(path, str(error))
         return
@@ -111,6 +109,15 @@ def _measure(name: str, path: str, task: TaskSpec, registry: Registry) -> Iterat
             path,
             f"{name} needs {missing} ({CAPABILITIES[missing]}); the task {task.name} gives {task.answer}",
         )
+
+
+def _gains(pipeline: Pipeline) -> Iterator[Problem]:
+    """Yield the misfit of the gain profile, where the labels are known before the data is read."""
+    spec, profile = pipeline.data.part.spec, pipeline.evaluation.gain_profile
+    if isinstance(spec, DatasetSpec) and spec.labels is not None:
+        labels = spec.labels(pipeline.data.part.config)
+        if problem := gains.misfit(profile, labels):
+            yield Problem("evaluation.gain_profile", problem)
 
 
 @attrs.frozen

@@ -8,13 +8,13 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
 from prodmatch_core.config import to_toml
 from prodmatch_core.fields import expectation, field_docs
-from prodmatch_core.records import CAPABILITIES, NoConfig, Part, Spec
+from prodmatch_core.records import CAPABILITIES, MeasureSpec, NoConfig, Part, Spec
 from prodmatch_core.structure import unstructure
 
 REQUIRED = "required"
@@ -73,8 +73,13 @@ def described(spec: Spec) -> dict[str, Any]:
         "needs": capabilities_text(spec, "needs"),
         "gives": capabilities_text(spec, "gives"),
         **({"direction": direction} if (direction := getattr(spec, "direction", "")) else {}),
+        **({"family": f"k is any whole number from 1: {spec.at(10).name}"} if _is_family(spec) else {}),
         "fields": [attrs.asdict(field) for field in fields_of(spec.config)],
     }
+
+
+def _is_family(spec: Spec) -> TypeGuard[MeasureSpec]:
+    return isinstance(spec, MeasureSpec) and spec.family
 
 
 def _own_doc(config: type) -> str:

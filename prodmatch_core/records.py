@@ -7,6 +7,7 @@ dotted `factory` string; nothing heavy is imported until a run needs the part. `
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Callable, Mapping
@@ -191,20 +192,73 @@ class CalibratorSpec(Spec):
     kind: ClassVar[str] = "calibrator"
 
 
+@attrs.frozen(kw_only=True)
 class DatasetSpec(Spec):
-    """A data set or reader: `factory(config, context) -> Dataset` (`data.dataset`, `data.reading`)."""
+    """A data set or reader: `factory(config, context) -> Dataset` (`data.dataset`, `data.reading`).
+
+    Attributes:
+        labels: the labels its judgements will have, best match first, as a function of its configuration; None
+            where only reading tells. Lets `validate` check what depends on them.
+    """
 
     kind: ClassVar[str] = "dataset"
+
+    labels: Callable[[Any], tuple[str, ...]] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class MeasureSpec(Spec):
-    """A measure: `factory(evaluated) -> statistic`, with the direction that is better (`evaluation`)."""
+    """A measure: `factory(evaluated) -> statistic`, with the direction that is better (`evaluation`).
+
+    A name that ends in `@k` is a family: `ndcg@k` is there for every whole k from 1, as `ndcg@20`, and its factory
+    takes `k` as a further argument.
+
+    Attributes:
+        direction: `higher` or `lower`, whichever is better.
+        reads: `predictions`, as above, or `ranking`: `factory(ranked) -> values`, one per query
+            (`evaluation.ranked`); such a measure works on run files of any system too.
+        k: the cut-off of a family's member, set by `at`.
+    """
 
     kind: ClassVar[str] = "measure"
-    pattern: ClassVar[str] = r"[a-z][a-z0-9_.]*(@[0-9]+%?)?"
+    pattern: ClassVar[str] = r"[a-z][a-z0-9_.]*(@([0-9]+%?|k))?"
 
     direction: str = attrs.field(validator=attrs.validators.in_(("higher", "lower")))
+    reads: str = attrs.field(
+        default="predictions", validator=attrs.validators.in_(("predictions", "ranking"))
+    )
+    k: int | None = None
+
+    @property
+    def family(self) -> bool:
+        """Return whether the record stands for a measure at every k."""
+        return self.name.endswith("@k")
+
+    def at(self, k: int) -> MeasureSpec:
+        """Return the member of the family whose cut-off is k, from 1."""
+        return attrs.evolve(self, name=f"{self.name.removesuffix('k')}{k}", k=k)
+
+    def load(self) -> Any:
+        """Import and return the measure of predictions, its k bound."""
+        if self.reads == "predictions":
+            return self._bound()
+        from prodmatch_core.evaluation.ranking import over_queries
+
+        return over_queries(self._bound())
+
+    def load_ranking(self) -> Any:
+        """Import and return the measure as a function of a `Ranked`, its k bound.
+
+        Raises:
+            PluginError: it reads predictions, or cannot be imported.
+        """
+        if self.reads != "ranking":
+            raise PluginError(f"measure {self.name}: reads class predictions, not a ranking")
+        return self._bound()
+
+    def _bound(self) -> Any:
+        factory = self._import(self.factory)
+        return factory if self.k is None else functools.partial(factory, k=self.k)
 
 
 class CommandSpec(Spec):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ import pluggy
 
 from prodmatch_core.errors import ConfigError, did_you_mean, with_article
 from prodmatch_core.plugins import PluginState, load_plugins
-from prodmatch_core.records import PART_KINDS, Spec
+from prodmatch_core.records import PART_KINDS, MeasureSpec, Spec
+
+_AT = re.compile(r"(.+@)[1-9][0-9]{0,8}")
 
 
 @attrs.frozen(eq=False)
@@ -30,15 +33,18 @@ class Registry:
         return owners
 
     def get(self, kind: str, name: str) -> Spec:
-        """Return the record of a part.
+        """Return the record of a part; of a measure like `ndcg@20`, the member of the family `ndcg@k`.
 
         Raises:
             ConfigError: the name is unknown, claimed twice, or belongs to a plugin that failed to load.
         """
-        found = self._owners.get((kind, name), [])
+        family = self._family(kind, name)
+        found = self._owners.get((kind, family or name), [])
         if len(found) == 1:
-            return found[0][1]
+            spec = found[0][1]
+            return spec.at(int(name.rpartition("@")[2])) if family and isinstance(spec, MeasureSpec) else spec
         if found:
+            name = family or name
             raise ConfigError(self._duplicate(kind, name, [plugin for plugin, _ in found]))
         prefix = name.partition(".")[0]
         for plugin in self.plugins:
@@ -50,7 +56,36 @@ class Registry:
             raise ConfigError(
                 f'"{name}" is {with_article(elsewhere[0])}; {with_article(kind)} is expected here'
             )
-        raise ConfigError(f'unknown {kind} "{name}"{did_you_mean(name, self.names(kind))}')
+        raise ConfigError(f'unknown {kind} "{name}"{did_you_mean(name, self._nearby(kind, name))}')
+
+    def measure(self, name: str) -> MeasureSpec:
+        """Return the record of a measure that can be computed.
+
+        Raises:
+            ConfigError: as `get`, or the name is a family's, without a number.
+        """
+        spec = self.get("measure", name)
+        assert isinstance(spec, MeasureSpec)
+        if spec.family:
+            raise ConfigError(f'measure "{name}": write a number for k, like "{spec.at(10).name}"')
+        return spec
+
+    def knows(self, kind: str, name: str) -> bool:
+        """Return whether some plugin has a part of that name, or the family it is a member of."""
+        return (kind, self._family(kind, name) or name) in self._owners
+
+    def _family(self, kind: str, name: str) -> str | None:
+        """Return the family that a name like `ndcg@20` belongs to, None where it is a name of its own."""
+        stem = _AT.fullmatch(name) if kind == "measure" and (kind, name) not in self._owners else None
+        return f"{stem[1]}k" if stem and (kind, f"{stem[1]}k") in self._owners else None
+
+    def _nearby(self, kind: str, name: str) -> list[str]:
+        """Return the names to suggest in place of a wrong one: a family's with the number that was asked for."""
+        number = name.rpartition("@")[2] if _AT.fullmatch(name) else "k"
+        return [
+            f"{known.removesuffix('@k')}@{number}" if known.endswith("@k") else known
+            for known in self.names(kind)
+        ]
 
     def names(self, kind: str) -> list[str]:
         """Return the names of all parts of one kind, sorted."""
@@ -64,8 +99,8 @@ class Registry:
                 yield found[0][1]
 
     def owner(self, spec: Spec) -> PluginState:
-        """Return the plugin that registered `spec`."""
-        return self._owners[spec.kind, spec.name][0][0]
+        """Return the plugin that registered `spec`, or the family it is a member of."""
+        return self._owners[spec.kind, self._family(spec.kind, spec.name) or spec.name][0][0]
 
     def problems(self) -> list[str]:
         """Return one line for every plugin that failed and every name claimed twice."""

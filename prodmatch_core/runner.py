@@ -27,6 +27,7 @@ from prodmatch_core.data.describe import describe
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.splits import check_references
 from prodmatch_core.errors import RunError
+from prodmatch_core.evaluation.gains import with_profile
 from prodmatch_core.fit import parts_within
 from prodmatch_core.locking import exclusive
 from prodmatch_core.progress import Reporter, Silent
@@ -160,6 +161,9 @@ class _Runner:
         dataset: Dataset = part.spec.load()(part.config, context)
         if self.pipeline.data.positive and dataset.scheme is not None:
             scheme = attrs.evolve(dataset.scheme, positive=self.pipeline.data.positive)
+            dataset = attrs.evolve(dataset, scheme=scheme)
+        if dataset.scheme is not None:
+            scheme = with_profile(dataset.scheme, self.pipeline.evaluation.gain_profile)
             dataset = attrs.evolve(dataset, scheme=scheme)
         check_references(dataset)
         self.fingerprint = dataset.fingerprint()

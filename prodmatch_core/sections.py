@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from prodmatch_core.data.reading import SplitConfig
+from prodmatch_core.evaluation.gains import PROFILES
 from prodmatch_core.fields import (
     Expected,
     at_least,
@@ -166,6 +167,10 @@ class Evaluation:
     "Bootstrap resamples of the queries."
     level: float = attrs.field(default=0.95, validator=unit_interval)
     "Coverage of the intervals."
+    gain_profile: str = attrs.field(default="scheme", validator=one_of("scheme", *PROFILES))
+    "What each label is worth in nDCG and in qrels.trec; scheme: what the data's label scheme says."
+    ties: str = attrs.field(default="expected", validator=one_of("expected", "trec"))
+    "How equal scores are ranked: the expectation over all orders, or trec_eval's order by product id."
     mistakes: int = attrs.field(default=20, validator=at_least(0))
     "How many of the most confident mistakes the report shows."
 

@@ -12,7 +12,7 @@ import polars as pl
 from prodmatch_core.answers.work import Answer, Arrays, Work
 from prodmatch_core.evaluation import assess
 from prodmatch_core.evaluation.retrieved import Retrieved
-from prodmatch_core.evaluation.search import Search
+from prodmatch_core.evaluation.search import Search, depth_of
 from prodmatch_core.evaluation.unlearnt import BASELINES
 from prodmatch_core.rundir import write_json, write_parquet
 from prodmatch_core.training.fitted import FittedMember
@@ -27,7 +27,8 @@ class NeighbourAnswer(Answer):
         data = work.data
         examples = data.examples
         self.known = examples["train"].concat(examples["valid"])
-        self.search = Search.of(work.task.spec, examples["test"], self.known, data.corpus.products.height)
+        count, depth = data.corpus.products.height, depth_of(work.measures)
+        self.search = Search.of(work.task.spec, examples["test"], self.known, count, depth)
 
     def predictions(self, model: FittedMember) -> dict[str, np.ndarray]:
         """Return the vectors of test queries and of candidates, (n, width) float32 each."""

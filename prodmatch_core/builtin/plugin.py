@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prodmatch_core import hookimpl
+from prodmatch_core.evaluation.gains import ESCI_LABELS
 from prodmatch_core.records import (
     AggregatorSpec,
     CalibratorSpec,
@@ -230,6 +231,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         summary="The embedded shop: a seeded world whose truth is known.",
         factory=f"{DATA}.shop.reading:read",
         config=f"{DATA}.shop.config:ShopConfig",
+        labels=lambda config: ESCI_LABELS,
         gives=PAIRS | {"engagements", "events"},
     )
     yield DatasetSpec(
@@ -237,6 +239,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         summary="Query-product-label files: CSV, TSV, JSON lines, Parquet, plain or gzipped.",
         factory=f"{DATA}.pairs:read",
         config=f"{DATA}.pairs_config:PairsConfig",
+        labels=lambda config: config.scheme.labels,
         gives=PAIRS,
     )
     yield DatasetSpec(
@@ -388,13 +391,6 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
         ("nll", "probability", "Mean negative log-likelihood of the true class, in nats.", "lower"),
         ("brier", "probability", "Squared distance of the probabilities from the truth.", "lower"),
         ("ece", "probability", "Gap between confidence and accuracy, in 15 bins.", "lower"),
-        (
-            "ndcg",
-            "ranking",
-            "Discounted gain of the ranking over the ideal one, averaged over queries.",
-            "higher",
-        ),
-        ("mrr", "ranking", "Reciprocal rank of the first match, averaged over queries.", "higher"),
     ):
         yield MeasureSpec(
             name=name,
@@ -404,45 +400,38 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             direction=direction,
         )
     for name, function, summary in (
-        ("ndcg@10", "ndcg_at_10", "nDCG of the first ten products."),
+        ("ndcg", "ndcg", "Discounted gain of the ranking over the ideal one, averaged over queries."),
+        ("ndcg@k", "ndcg", "nDCG of the first k products."),
+        ("mrr", "mrr", "Reciprocal rank of the first match, averaged over queries."),
+        ("mrr@k", "mrr", "Reciprocal rank of the first match, 0 where the first k products hold none."),
         (
             "map",
             "mean_average_precision",
             "Average precision of each query's ranking, averaged over queries.",
         ),
-        ("recall@10", "recall_at_10", "Share of a query's matches among the first ten products."),
+        (
+            "map@k",
+            "mean_average_precision",
+            "Average precision, matches after the first k products not found.",
+        ),
+        ("precision@k", "precision", "Share of the first k places that hold a match."),
+        ("recall@k", "recall", "Share of a query's matches among its first k products."),
+        ("hit_rate@k", "hit_rate", "Share of queries with a match among the first k products."),
     ):
         yield MeasureSpec(
             name=name,
             summary=summary,
             factory=f"{EVALUATION}.ranking:{function}",
-            needs={"classes"},
+            # Of neighbours only the first are kept: what counts every right one cannot be told from them.
+            needs=frozenset() if name in ("mrr@k", "hit_rate@k") else {"classes"},
             direction="higher",
+            reads="ranking",
         )
-    for name, function, summary in (
-        *(
-            (
-                f"hit_rate@{k}",
-                f"hit_rate_at_{k}",
-                f"Share of queries with a right product among the first {k}.",
-            )
-            for k in (1, 5, 10, 20)
-        ),
-        *(
-            (f"mrr@{k}", f"mrr_at_{k}", f"Reciprocal rank of the first right product, 0 beyond rank {k}.")
-            for k in (5, 10, 20)
-        ),
-        (
-            "map_at_r",
-            "map_at_r",
-            "Precision averaged over the first R neighbours, R being how many are right.",
-        ),
-    ):
-        yield MeasureSpec(
-            name=name,
-            summary=summary,
-            factory=f"{EVALUATION}.retrieval:{function}",
-            needs={"neighbours"},
-            direction="higher",
-            paper="arXiv 2003.08505, section 3.2" if name == "map_at_r" else "",
-        )
+    yield MeasureSpec(
+        name="map_at_r",
+        summary="Precision averaged over the first R neighbours, R being how many are right.",
+        factory=f"{EVALUATION}.retrieval:map_at_r",
+        needs={"neighbours"},
+        direction="higher",
+        paper="arXiv 2003.08505, section 3.2",
+    )

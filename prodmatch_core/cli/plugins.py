@@ -88,7 +88,7 @@ def _named(registry: Registry, name: str) -> Iterator[Spec]:
     """
     from prodmatch_core.errors import ConfigError, did_you_mean
 
-    kinds = [kind for kind in PART_KINDS if name in registry.names(kind)]
+    kinds = [kind for kind in PART_KINDS if registry.knows(kind, name)]
     for kind in kinds:
         yield registry.get(kind, name)
     if not kinds:
@@ -121,7 +121,7 @@ def _print_part(part: dict[str, Any]) -> None:
     click.echo()
     origin = f"{part['distribution']} {part['version']} ({part['module']}), {part['factory']}"
     facts = [(title, line) for title in ("needs", "gives") for line in part[title]]
-    facts += [(title, part.get(title, "")) for title in ("direction", "paper")] + [("from", origin)]
+    facts += [(title, part.get(title, "")) for title in ("family", "direction", "paper")] + [("from", origin)]
     for title, line in facts:
         if line:
             click.echo(f"{title:<10} {line}")

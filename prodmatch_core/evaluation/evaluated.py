@@ -7,36 +7,19 @@ rows. A value that the weighted rows leave undefined (a class absent, no weight 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.errors import DataError
+from prodmatch_core.evaluation.ranked import Ranked, rank
 
 Statistic: TypeAlias = Callable[[np.ndarray], float]
 "Weights of the rows, (n,) float64, to one figure."
-
-
-class Sampled(Protocol):
-    """What resampling asks of anything that was evaluated: groups of rows, and the rows' weights."""
-
-    @property
-    def groups(self) -> np.ndarray:
-        """Return the number of each row's group, 0..G-1 without gaps, (n,) int64."""
-        ...
-
-    @property
-    def example_weights(self) -> np.ndarray:
-        """Return the weight of each row, (n,) float64."""
-        ...
-
-    @property
-    def n_groups(self) -> int:
-        """Return the number of groups."""
-        ...
 
 
 SUM_TOLERANCE = 1e-5
@@ -51,6 +34,10 @@ def _whole(values: Any) -> np.ndarray:
 
 def _real(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
+
+
+def _whole_or_none(values: Any) -> np.ndarray | None:
+    return None if values is None else _whole(values)
 
 
 def _real_or_none(values: Any) -> np.ndarray | None:
@@ -76,6 +63,8 @@ class Evaluated:
     scheme: LabelScheme
     weights: np.ndarray | None = attrs.field(default=None, converter=_real_or_none)
     "(n,) float64, example weights, not negative; None = ones."
+    tie_break: np.ndarray | None = attrs.field(default=None, converter=_whole_or_none)
+    "(n,) int64, of rows with the same score the greater comes first (`ranked`); None = expectations over orders."
 
     def __attrs_post_init__(self) -> None:
         self._check_shapes()
@@ -102,9 +91,26 @@ class Evaluated:
         return np.ones(len(self.labels)) if self.weights is None else self.weights
 
     @property
+    def queries(self) -> np.ndarray:
+        """Return the number of the query that each row is ranked for, (n,) int64."""
+        return self.groups
+
+    @property
     def n_groups(self) -> int:
         """Return the number of queries."""
         return int(self.groups.max(initial=-1)) + 1
+
+    @functools.cached_property
+    def ranked(self) -> Ranked:
+        """Return the queries' lists by falling score, sorted once for all ranking measures."""
+        return rank(
+            self.groups,
+            self.score,
+            np.asarray(self.scheme.gains)[self.labels],
+            self.matches,
+            queries=self.n_groups,
+            tie_break=self.tie_break,
+        )
 
     def subset(self, rows: np.ndarray) -> Evaluated:
         """Return the rows that `rows`, a mask or indices, selects; queries are numbered anew from 0."""
@@ -116,6 +122,7 @@ class Evaluated:
             groups=groups,
             scheme=self.scheme,
             weights=None if self.weights is None else self.weights[rows],
+            tie_break=None if self.tie_break is None else self.tie_break[rows],
         )
 
     @property
@@ -130,10 +137,12 @@ class Evaluated:
             "decisions": (rows,),
             "groups": (rows,),
             "weights": (rows,),
+            "tie_break": (rows,),
         }
         for name, shape in expected.items():
             array = getattr(self, name)
-            if name in ("labels", "decisions", "groups") and array.dtype != np.int64:
+            whole = name in ("labels", "decisions", "groups", "tie_break") and array is not None
+            if whole and array.dtype != np.int64:
                 raise DataError(
                     f"evaluated {name}: expected whole numbers, got {array.dtype}. "
                     "Pass class indices and query numbers."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import attrs
@@ -9,6 +10,7 @@ import numpy as np
 
 from prodmatch_core.data.scramble import scramble
 from prodmatch_core.errors import DataError
+from prodmatch_core.evaluation.ranked import Ranked, rank
 
 BLOCK_BYTES = 1 << 26
 "Memory of one block of similarities."
@@ -17,7 +19,7 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 "Rows of queries, (m,) int64, to their similarity with every candidate, (m, candidates) float32."
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class Retrieved:
     """Which of every query's nearest candidates are right.
 
@@ -63,6 +65,19 @@ class Retrieved:
     def n_groups(self) -> int:
         """Return the number of groups."""
         return int(self.groups.max(initial=-1)) + 1
+
+    @property
+    def queries(self) -> np.ndarray:
+        """Return the number of each row's query, (n,) int64: every row is one."""
+        return np.arange(len(self.relevant))
+
+    @functools.cached_property
+    def ranked(self) -> Ranked:
+        """Return the kept ranks as lists, for ranking measures that look no further than `depth`."""
+        there = self.nearest >= 0
+        query, place = np.nonzero(there)
+        right = self.hits[there]
+        return rank(query, -place.astype(np.float64), right.astype(np.float64), right, queries=len(self.hits))
 
     def subset(self, rows: np.ndarray) -> Retrieved:
         """Return the queries that `rows`, a mask or indices, selects; groups are numbered anew from 0."""

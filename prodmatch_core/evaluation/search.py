@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 import numpy as np
 
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.evaluation.retrieved import Retrieved, Scorer, Wanted, cosine_scorer, retrieve
+from prodmatch_core.records import MeasureSpec
 from prodmatch_core.tasks.specs import TaskSpec
 
 DEPTH = 20
-"Candidates kept a query at least; more where a group is larger, so that MAP at R is exact."
+"Candidates kept a query at least; more where a measure looks further, or a group is larger and MAP at R needs them."
+
+
+def depth_of(measures: Iterable[MeasureSpec]) -> int:
+    """Return how many candidates a query the measures look at."""
+    return max([DEPTH, *(spec.k for spec in measures if spec.k is not None)])
 
 
 @attrs.frozen(eq=False)
@@ -32,7 +40,9 @@ class Search:
     examples: np.ndarray
 
     @classmethod
-    def of(cls, task: TaskSpec, split: Examples, known: Examples, products: int) -> Search:
+    def of(
+        cls, task: TaskSpec, split: Examples, known: Examples, products: int, depth: int = DEPTH
+    ) -> Search:
         """Return the search of a split.
 
         Args:
@@ -40,11 +50,14 @@ class Search:
             split: its examples.
             known: examples whose answer is known already: edges that are no candidates any more.
             products: how many products the corpus has.
+            depth: candidates to keep a query, the largest k of the measures.
         """
-        return cls._items(split) if task.name == "embed" else cls._edges(split, known, products)
+        if task.name == "embed":
+            return cls._items(split, depth)
+        return cls._edges(split, known, products, depth)
 
     @classmethod
-    def _items(cls, split: Examples) -> Search:
+    def _items(cls, split: Examples, depth: int) -> Search:
         """Every item that is not alone in its group looks for the others of the split, itself left out."""
         _, group, sizes = np.unique(split.label, return_inverse=True, return_counts=True)
         order = np.argsort(group, kind="stable")
@@ -60,12 +73,12 @@ class Search:
             reads=(("product", split.product[asking]), ("product", split.product)),
             wanted=wanted,
             groups=np.unique(group[asking], return_inverse=True)[1],
-            depth=max(DEPTH, int(counts.max(initial=1)) - 1),
+            depth=max(depth, int(counts.max(initial=1)) - 1),
             examples=asking,
         )
 
     @classmethod
-    def _edges(cls, split: Examples, known: Examples, products: int) -> Search:
+    def _edges(cls, split: Examples, known: Examples, products: int, depth: int) -> Search:
         """Every product with a hidden edge looks among all products; itself and known targets are left out."""
         sources, first, query = np.unique(split.query, return_index=True, return_inverse=True)
         place = np.searchsorted(sources, known.query)
@@ -80,7 +93,7 @@ class Search:
             reads=(("query", sources), ("product", np.arange(products))),
             wanted=wanted,
             groups=np.arange(len(sources)),
-            depth=DEPTH,
+            depth=depth,
             examples=first,
         )
 

@@ -7,15 +7,40 @@ All randomness comes from the given seed: the same seed draws the same queries.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 import numpy as np
 
 from prodmatch_core.errors import DataError
-from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Sampled, Statistic
+from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic
 
 Key = TypeVar("Key", bound=Hashable)
+
+
+class ByQuery(Protocol):
+    """What a resample of queries needs to know of the rows; an `Evaluated` knows it."""
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Return the query number of each row, (n,) int64."""
+
+    @property
+    def example_weights(self) -> np.ndarray:
+        """Return the weight of each row, (n,) float64."""
+
+    @property
+    def n_groups(self) -> int:
+        """Return the number of queries."""
+
+
+class PerQueryRows:
+    """Rows that are queries, all of the same weight: for statistics of values per query."""
+
+    def __init__(self, queries: int) -> None:
+        self.n_groups = queries
+        self.groups = np.arange(queries)
+        self.example_weights = np.ones(queries)
 
 
 @attrs.frozen
@@ -58,7 +83,7 @@ def bootstrap_weights(groups: np.ndarray, replicates: int, seed: int) -> Iterato
 
 def intervals(
     statistics: Mapping[Key, Statistic],
-    evaluated: Sampled,
+    evaluated: ByQuery,
     *,
     seed: int,
     replicates: int = 1000,
@@ -88,7 +113,7 @@ def intervals(
 
 
 def interval(
-    statistic: Statistic, evaluated: Sampled, *, seed: int, replicates: int = 1000, level: float = 0.95
+    statistic: Statistic, evaluated: ByQuery, *, seed: int, replicates: int = 1000, level: float = 0.95
 ) -> Interval:
     """Return value and percentile interval of one statistic; see `intervals`."""
     return intervals({"": statistic}, evaluated, seed=seed, replicates=replicates, level=level)[""]
@@ -97,7 +122,7 @@ def interval(
 def paired_bootstrap(
     first: Statistic,
     second: Statistic,
-    evaluated: Sampled,
+    evaluated: ByQuery,
     *,
     seed: int,
     replicates: int = 1000,
@@ -166,6 +191,29 @@ def paired_randomisation(
     return (as_extreme + 1) / (len(drawn) + 1)
 
 
+def paired_sign_flips(differences: np.ndarray, *, seed: int, replicates: int = 1000) -> float:
+    """Return the p-value of `paired_randomisation` for a mean over queries, from its difference per query.
+
+    To swap the systems on a query is to turn the sign of its difference: the same test, with the same draws, in a
+    fraction of the time.
+
+    Args:
+        differences: (G,) float64, first system less second, one per query.
+        seed: of the swaps.
+        replicates: number of random swaps.
+    """
+    if not len(differences):
+        return float("nan")
+    observed = differences.mean()
+    generator = np.random.default_rng(seed)
+    as_extreme = 0
+    for _ in range(replicates):
+        swapped = generator.random(len(differences)) < 0.5
+        drawn = (differences @ swapped * 2 - differences.sum()) / len(differences)
+        as_extreme += bool(abs(drawn) >= abs(observed) - 1e-12)  # as there, the observed difference itself
+    return (as_extreme + 1) / (replicates + 1)
+
+
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return p-values adjusted for having made several comparisons (Holm 1979), (m,) float64, in order.
 
@@ -213,4 +261,7 @@ def _stack(first: Evaluated, second: Evaluated) -> Evaluated:
         groups=np.concatenate([first.groups, second.groups + first.n_groups]),
         scheme=first.scheme,
         weights=np.concatenate([first.example_weights, second.example_weights]),
+        tie_break=None
+        if first.tie_break is None or second.tie_break is None
+        else np.concatenate([first.tie_break, second.tie_break]),
     )

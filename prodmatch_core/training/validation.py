@@ -8,7 +8,7 @@ import numpy as np
 
 from prodmatch_core.components.encoder import FitData, Prepared
 from prodmatch_core.evaluation.assess import evaluated_from
-from prodmatch_core.evaluation.search import Search
+from prodmatch_core.evaluation.search import Search, depth_of
 from prodmatch_core.records import MeasureSpec
 from prodmatch_core.tasks.specs import TaskSpec
 from prodmatch_core.training.model import MemberModel
@@ -29,7 +29,7 @@ def validation(
 
         return classes
 
-    search = Search.of(task, data.valid, data.train, data.corpus.products.height)
+    search = Search.of(task, data.valid, data.train, data.corpus.products.height, depth_of(measures))
 
     def neighbours(model: MemberModel) -> Mapping[str, float]:
         found = search.run(*(vectors(model, prepared, side, rows, precision) for side, rows in search.reads))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,9 +10,11 @@ from hypothesis import strategies as st
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation import retrieved as module
-from prodmatch_core.evaluation.retrieval import hit_rate, map_at_r, mrr
+from prodmatch_core.evaluation.evaluated import Statistic
+from prodmatch_core.evaluation.retrieval import map_at_r
 from prodmatch_core.evaluation.retrieved import Retrieved, Wanted, cosine_scorer, retrieve
 from prodmatch_core.evaluation.search import Search
+from prodmatch_core.registry import default_registry
 from prodmatch_core.tasks.specs import EMBED, RELATE
 
 
@@ -20,6 +24,10 @@ def found(hits: list[list[int]], relevant: list[int]) -> Retrieved:
     return Retrieved(array, np.array(relevant), nearest, np.arange(len(array)))
 
 
+def at(name: str) -> Callable[[Retrieved], Statistic]:
+    return default_registry().measure(name).load()
+
+
 def value(statistic: object, n: int) -> float:
     return statistic(np.ones(n))  # type: ignore[operator]
 
@@ -27,22 +35,22 @@ def value(statistic: object, n: int) -> float:
 def test_measures_by_hand() -> None:
     # Right at ranks 2 and 3 of 2; right at rank 1 of 3; nothing right.
     three = found([[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], [2, 3, 1])
-    assert value(hit_rate(three, 1), 3) == pytest.approx(1 / 3)
-    assert value(hit_rate(three, 2), 3) == pytest.approx(2 / 3)
-    assert value(mrr(three, 4), 3) == pytest.approx((1 / 2 + 1 + 0) / 3)
-    assert value(mrr(three, 1), 3) == pytest.approx(1 / 3)
+    assert value(at("hit_rate@1")(three), 3) == pytest.approx(1 / 3)
+    assert value(at("hit_rate@2")(three), 3) == pytest.approx(2 / 3)
+    assert value(at("mrr@4")(three), 3) == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert value(at("mrr@1")(three), 3) == pytest.approx(1 / 3)
     # R = 2: rank 2 is right, precision 1/2, over 2. R = 3: rank 1 is right, precision 1, over 3.
     assert value(map_at_r(three), 3) == pytest.approx((1 / 4 + 1 / 3 + 0) / 3)
 
 
 def test_a_weight_of_two_is_a_query_twice() -> None:
     one, twice = found([[1, 0], [0, 1]], [1, 1]), found([[1, 0], [0, 1], [0, 1]], [1, 1, 1])
-    for measure in (lambda r: hit_rate(r, 1), lambda r: mrr(r, 2), map_at_r):
+    for measure in (lambda r: at("hit_rate@1")(r), lambda r: at("mrr@2")(r), map_at_r):
         assert measure(one)(np.array([1.0, 2.0])) == pytest.approx(value(measure(twice), 3))
 
 
 def test_without_weight_a_measure_is_undefined() -> None:
-    assert np.isnan(hit_rate(found([[1]], [1]), 1)(np.zeros(1)))
+    assert np.isnan(at("hit_rate@1")(found([[1]], [1]))(np.zeros(1)))
 
 
 def test_a_query_without_anything_right_is_refused() -> None:

@@ -12,15 +12,17 @@ from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation.classification import accuracy, macro_f1
 from prodmatch_core.evaluation.evaluated import Evaluated, mean_of
 from prodmatch_core.evaluation.probability import average_precision
-from prodmatch_core.evaluation.ranking import ndcg
+from prodmatch_core.evaluation.ranking import mrr, ndcg, over_queries
 from prodmatch_core.evaluation.significance import (
     Difference,
+    PerQueryRows,
     bootstrap_weights,
     holm,
     interval,
     intervals,
     paired_bootstrap,
     paired_randomisation,
+    paired_sign_flips,
 )
 
 BINARY = LabelScheme("binary", ("match", "mismatch"), (1, 0), ("match",))
@@ -68,7 +70,7 @@ def test_the_same_seed_draws_the_same_queries() -> None:
 
 def test_together_or_alone_a_statistic_has_the_same_interval(pair: Pair) -> None:
     first, _ = pair
-    statistics = {"accuracy": accuracy(first), "ndcg": ndcg(first)}
+    statistics = {"accuracy": accuracy(first), "ndcg": over_queries(ndcg)(first)}
     together = intervals(statistics, first, seed=5, replicates=100)
     assert together["ndcg"] == interval(statistics["ndcg"], first, seed=5, replicates=100)
     assert list(together) == ["accuracy", "ndcg"]
@@ -221,3 +223,30 @@ def test_holm_does_not_exceed_one() -> None:
 
 def test_holm_does_not_count_a_comparison_that_could_not_be_made() -> None:
     assert holm([0.02, np.nan, 0.01]) == pytest.approx([0.02, np.nan, 0.02], nan_ok=True)
+
+
+def test_sign_flips_of_means_over_queries_are_the_randomisation_test(
+    pair: tuple[Evaluated, Evaluated],
+) -> None:
+    first, second = pair
+    values = [np.nan_to_num(mrr(e.ranked)) for e in pair]
+    expected = paired_randomisation(over_queries(mrr), first, second, seed=3, replicates=200)
+    assert paired_sign_flips(values[0] - values[1], seed=3, replicates=200) == expected
+    assert 0 < expected < 1
+
+
+def test_a_difference_of_nothing_is_no_difference() -> None:
+    assert paired_sign_flips(np.zeros(5), seed=0, replicates=50) == 1.0
+
+
+def test_sign_flips_of_no_query_are_undefined() -> None:
+    assert np.isnan(paired_sign_flips(np.zeros(0), seed=0, replicates=50))
+
+
+def test_values_per_query_have_the_interval_of_their_rows(pair: tuple[Evaluated, Evaluated]) -> None:
+    first, _ = pair
+    by_row = interval(over_queries(mrr)(first), first, seed=5, replicates=100)
+    values = mean_of(np.nan_to_num(mrr(first.ranked)))
+    by_query = interval(values, PerQueryRows(first.n_groups), seed=5, replicates=100)
+    assert by_query.low == pytest.approx(by_row.low)
+    assert by_query.high == pytest.approx(by_row.high)

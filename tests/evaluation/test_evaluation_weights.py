@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import attrs
 import numpy as np
 import pytest
@@ -28,12 +30,22 @@ BY_ROW = (
     probability.mismatch_f1,
     probability.roc_auc,
 )
+
+
+def by_query(per_query: ranking.PerQuery, k: int | None = None) -> Measure:
+    measure = ranking.over_queries(per_query if k is None else functools.partial(per_query, k=k))
+    measure.__name__ = f"{per_query.__name__}{'' if k is None else f'@{k}'}"
+    return measure
+
+
 BY_QUERY = (
-    ranking.ndcg,
-    ranking.ndcg_at_10,
-    ranking.mrr,
-    ranking.mean_average_precision,
-    ranking.recall_at_10,
+    by_query(ranking.ndcg),
+    by_query(ranking.ndcg, 3),
+    by_query(ranking.mrr),
+    by_query(ranking.mean_average_precision),
+    by_query(ranking.recall, 3),
+    by_query(ranking.precision, 3),
+    by_query(ranking.hit_rate, 3),
     ranking.tie_share,
 )
 

@@ -13,8 +13,8 @@ import pytest
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.folder import write_folder
 from prodmatch_core.errors import RunError
-from prodmatch_core.evaluation.retrieval import hit_rate_at_1
 from prodmatch_core.pipeline import FittedPipeline
+from prodmatch_core.registry import default_registry
 from prodmatch_core.rundir import Run
 
 Runs = Callable[..., Run]
@@ -88,7 +88,7 @@ def test_neighbours_on_disk_give_the_figures_of_the_run(runs: dict[str, Run]) ->
     run = runs["embed"]
     found = run.retrieved()
     line = next(line for line in run.metrics["lines"] if line["kind"] == "pipeline")
-    assert hit_rate_at_1(found)(found.example_weights) == pytest.approx(
+    assert default_registry().measure("hit_rate@1").load()(found)(found.example_weights) == pytest.approx(
         line["measures"]["hit_rate@1"]["value"]
     )
     assert run.neighbours.filter(pl.col("neighbour") == pl.col("query")).is_empty()
