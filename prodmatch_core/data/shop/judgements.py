@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from prodmatch_core.data.shop.catalogue import NONE, Catalogue, sold_in
 from prodmatch_core.data.shop.config import ShopConfig
-from prodmatch_core.data.shop.draws import Floats, Ints, generator
+from prodmatch_core.data.shop.draws import Floats, Ints, distinct, generator
 from prodmatch_core.data.shop.labels import (
     CAUSES,
     COMPLEMENT,
@@ -57,14 +57,21 @@ class Candidates:
 
 
 class Postings:
-    """Products by key, for drawing from all that share one: an inverted index over integers."""
+    """Products by key, for drawing from all that share one: an inverted index over integers.
+
+    A negative key is none. Keys and products are kept in 32 bits: a dozen indices over a catalogue of millions
+    are most of what generation holds in memory.
+    """
 
     def __init__(self, keys: Ints, products: Ints) -> None:
+        there = np.flatnonzero(keys >= 0)
+        keys = keys[there].astype(np.int32)
         order = np.argsort(keys, kind="stable")
-        self.keys, self.products = keys[order], products[order]
+        self.keys, self.products = keys[order], products[there[order]].astype(np.int32)
 
     def ranges(self, keys: Ints) -> tuple[Ints, Ints]:
         """Return start and length of each key's products; length 0 where the key is negative or unknown."""
+        keys = keys.astype(np.int32)  # of one type with the index, or numpy would convert all of it
         start = np.searchsorted(self.keys, keys, side="left")
         length = np.searchsorted(self.keys, keys, side="right") - start
         return start, np.where(keys < 0, 0, length)
@@ -76,8 +83,10 @@ class Postings:
         place = start[:, None] + ((offsets + rng.random((len(keys), 1))) % 1.0 * length[:, None]).astype(
             np.int64
         )
+        if not len(self.products):
+            return np.full(place.shape, NONE)
         place = np.minimum(place, len(self.products) - 1)
-        return np.where(length[:, None] > 0, self.products[place], NONE)
+        return np.where(length[:, None] > 0, self.products[place], NONE).astype(np.int64)
 
 
 class Shelves:
@@ -196,7 +205,7 @@ def find_candidates(
     found = shelves.draw(wants, rng)
     query = np.repeat(np.arange(len(numbers)), found.shape[1])
     product = found.ravel()
-    keys = np.unique((query * len(catalogue) + product)[product >= 0])
+    keys = distinct((query * len(catalogue) + product)[product >= 0])
     query, product = keys // len(catalogue), keys % len(catalogue)
     seen = (queries.split[numbers[query]] != 0) | ~catalogue.cold[product]
     query, product = query[seen], product[seen]
