@@ -154,7 +154,7 @@ def _partners(world: World, catalogue: Catalogue, rng: np.random.Generator) -> t
 
 
 def _keys(catalogue: Catalogue, owners: Ints, found: Ints) -> Ints:
-    keys = owners[:, None] * len(catalogue) + found
+    keys = owners.astype(np.int64)[:, None] * len(catalogue) + found
     return keys[found >= 0]
 
 

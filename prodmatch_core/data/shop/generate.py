@@ -20,6 +20,7 @@ from prodmatch_core.data.shop import draws, truth
 from prodmatch_core.data.shop.behaviour import PAGE, STEPS, Behaviour, attraction, simulate_sessions
 from prodmatch_core.data.shop.bought_next import Flow, flow_parts
 from prodmatch_core.data.shop.catalogue import Catalogue, make_catalogue, sold_in
+from prodmatch_core.data.shop.concurrent import in_order
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.conversions import make_events, product_names, query_ids
 from prodmatch_core.data.shop.draws import Floats, Ints
@@ -33,7 +34,7 @@ from prodmatch_core.data.shop.worldbook import World, load_world
 from prodmatch_core.data.tables import SPLITS
 
 _QUERIES_A_PART = 1_000
-_PRODUCTS_A_PART = 100_000
+_PRODUCTS_A_PART = 50_000
 _NAME = "shop.synthetic"
 _LICENCE = "Apache-2.0"
 
@@ -54,11 +55,10 @@ def shop_parts(config: ShopConfig) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "truth.delay_laws", truth.delay_law_table(world)
     positions = np.zeros((PAGE, len(STEPS) + 1), dtype=np.int64)
     viewed: list[Ints] = []
-    for name, frame, behaviour in _query_parts(world, catalogue, queries, config):
-        yield name, frame
-        if behaviour is not None:
-            positions += behaviour.positions
-            viewed.append(behaviour.viewed[:, 0] * len(catalogue) + behaviour.viewed[:, 1])
+    for frames, behaviour in _query_parts(world, catalogue, queries, config):
+        yield from frames
+        positions += behaviour.positions
+        viewed.append(behaviour.viewed[:, 0] * len(catalogue) + behaviour.viewed[:, 1])
     pairs, times = np.unique(np.concatenate(viewed), return_counts=True)
     yield "engagements", _product_edges(pairs // len(catalogue), pairs % len(catalogue), times, "co_view")
     yield "truth.positions", truth.position_table(positions)
@@ -108,17 +108,23 @@ def _head(config: ShopConfig) -> Dataset:
 def _product_parts(
     world: World, catalogue: Catalogue, config: ShopConfig
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    for locale in range(len(LOCALES)):
-        lexicon = Lexicon(world, catalogue.models, locale)
-        rows = sold_in(catalogue, locale)
-        for start in range(0, len(rows), _PRODUCTS_A_PART):
-            yield (
-                "products",
-                product_table(world, catalogue, lexicon, rows[start : start + _PRODUCTS_A_PART], config.seed),
-            )
-    for start in range(0, len(catalogue), _PRODUCTS_A_PART):
-        rows = np.arange(start, min(start + _PRODUCTS_A_PART, len(catalogue)))
-        yield "truth.attributes", truth.attribute_table(world, catalogue, rows)
+    def texts() -> Iterator[tuple[Lexicon, Ints]]:
+        for locale in range(len(LOCALES)):
+            lexicon = Lexicon(world, catalogue.models, locale)
+            rows = sold_in(catalogue, locale)
+            for start in range(0, len(rows), _PRODUCTS_A_PART):
+                yield lexicon, rows[start : start + _PRODUCTS_A_PART]
+
+    for table in in_order(lambda part: product_table(world, catalogue, *part, config.seed), texts()):
+        yield "products", table
+    starts = iter(range(0, len(catalogue), _PRODUCTS_A_PART))
+    for table in in_order(
+        lambda start: truth.attribute_table(
+            world, catalogue, np.arange(start, min(start + _PRODUCTS_A_PART, len(catalogue)))
+        ),
+        starts,
+    ):
+        yield "truth.attributes", table
 
 
 def _flow_parts(flows: Iterator[Flow]) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -147,41 +153,57 @@ def _query_table(queries: Queries) -> pl.DataFrame:
     )
 
 
-def _query_parts(
-    world: World, catalogue: Catalogue, queries: Queries, config: ShopConfig
-) -> Iterator[tuple[str, pl.DataFrame, Behaviour | None]]:
-    """Work out judgements, engagements and events, a block of queries at a time."""
-    medians = np.array([t.price[0] for t in world.types])
-    judged = _shares(np.ones(len(queries)), config.size)
-    events = _shares(queries.frequency, round(config.events_per_judgement * config.size))
+@attrs.frozen(eq=False)
+class _Block:
+    """Some queries of one locale that are worked out together; `part` seeds what is drawn for them."""
+
+    part: int
+    locale: int
+    shelves: Shelves
+    queries: Ints
+
+
+def _query_blocks(world: World, catalogue: Catalogue, queries: Queries) -> Iterator[_Block]:
     part = 0
     for locale in range(len(LOCALES)):
         shelves = Shelves(world, catalogue, locale)
         numbers = np.flatnonzero(queries.locale == locale)
         for start in range(0, len(numbers), _QUERIES_A_PART):
-            mine = numbers[start : start + _QUERIES_A_PART]
-            found = find_candidates(world, catalogue, shelves, queries, mine, config, part)
-            attracts = attraction(catalogue, medians, found, config.seed)
-            rows = choose_judged(found, int(judged[mine[-1] + 1] - judged[mine[0]]), config, part)
-            table, secret = _judgement_tables(world, catalogue, queries, found.take(rows), config, part)
-            yield "judgements", table, None
-            yield "truth.judgements", secret, None
-            behaviour = simulate_sessions(catalogue, queries, found, attracts, config, part)
-            yield "engagements", _engagement_table(found, behaviour, locale), behaviour
-            log, secret = make_events(
-                world,
-                catalogue,
-                queries,
-                found,
-                attracts,
-                medians,
-                int(events[mine[-1] + 1] - events[mine[0]]),
-                config,
-                part,
-            )
-            yield "events", log, None
-            yield "truth.events", secret, None
+            yield _Block(part, locale, shelves, numbers[start : start + _QUERIES_A_PART])
             part += 1
+
+
+def _query_parts(
+    world: World, catalogue: Catalogue, queries: Queries, config: ShopConfig
+) -> Iterator[tuple[list[tuple[str, pl.DataFrame]], Behaviour]]:
+    """Work out judgements, engagements and events, a block of queries at a time."""
+    medians = np.array([t.price[0] for t in world.types])
+    judged = _shares(np.ones(len(queries)), config.size)
+    events = _shares(queries.frequency, round(config.events_per_judgement * config.size))
+
+    def work(block: _Block) -> tuple[list[tuple[str, pl.DataFrame]], Behaviour]:
+        mine, part = block.queries, block.part
+        end, start = mine[-1] + 1, mine[0]
+        found = find_candidates(world, catalogue, block.shelves, queries, mine, config, part)
+        attracts = attraction(catalogue, medians, found, config.seed)
+        rows = choose_judged(found, int(judged[end] - judged[start]), config, part)
+        table, secret = _judgement_tables(world, catalogue, queries, found.take(rows), config, part)
+        behaviour = simulate_sessions(catalogue, queries, found, attracts, config, part)
+        count = int(events[end] - events[start])
+        log, truths = make_events(
+            world, catalogue, queries, found, attracts, medians, count, config, part
+        )
+        engagements = _engagement_table(found, behaviour, block.locale)
+        frames = [
+            ("judgements", table),
+            ("truth.judgements", secret),
+            ("engagements", engagements),
+            ("events", log),
+            ("truth.events", truths),
+        ]
+        return frames, behaviour
+
+    yield from in_order(work, _query_blocks(world, catalogue, queries))
 
 
 def _shares(weights: Floats, total: int) -> Ints:
