@@ -182,10 +182,29 @@ class CalibratorSpec(Spec):
     kind: ClassVar[str] = "calibrator"
 
 
+@attrs.frozen(kw_only=True)
 class DatasetSpec(Spec):
-    """A data set or reader: `factory(config, context) -> Dataset` (`data.dataset`, `data.reading`)."""
+    """A data set or reader: `factory(config, context) -> Dataset` (`data.dataset`, `data.reading`).
+
+    Attributes:
+        writer: `package.module:function` of `(config, folder, overwrite) -> None`, for data that can be written
+            as a canonical folder without being held in memory; `prodmatch data make` prefers it.
+    """
 
     kind: ClassVar[str] = "dataset"
+
+    writer: str = attrs.field(
+        default="",
+        validator=attrs.validators.or_(attrs.validators.in_(("",)), attrs.validators.matches_re(_DOTTED)),
+    )
+
+    def load_writer(self) -> Any:
+        """Import and return the writer, None where there is none.
+
+        Raises:
+            PluginError: the module fails to import, or has no such attribute.
+        """
+        return self._import(self.writer) if self.writer else None
 
 
 @attrs.frozen(kw_only=True)

@@ -184,6 +184,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         summary="The embedded shop: a seeded world whose truth is known.",
         factory=f"{DATA}.shop.reading:read",
         config=f"{DATA}.shop.config:ShopConfig",
+        writer=f"{DATA}.shop.generate:write_shop",
         gives=PAIRS | {"engagements", "events"},
     )
     yield DatasetSpec(

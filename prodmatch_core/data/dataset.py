@@ -12,7 +12,6 @@ import polars as pl
 from prodmatch_core.data.tables import SCHEMAS, check_table
 from prodmatch_core.errors import DataError
 
-
 _PIECE = 1 << 18
 "Values of a column hashed at once."
 

@@ -86,6 +86,20 @@ def read_folder(path: Path) -> Dataset:
     return dataset
 
 
+def summary(path: Path) -> tuple[str, dict[str, int], tuple[str, ...]]:
+    """Return name, rows of each table without truth, and notes of a folder, without reading its tables.
+
+    Raises:
+        DataError: `path` is no data set folder.
+    """
+    manifest = _manifest(path)
+    tables = [name for name in SCHEMAS if f"{name}.parquet" in manifest["files"]]
+    heights = {
+        name: pl.scan_parquet(path / f"{name}.parquet").select(pl.len()).collect().item() for name in tables
+    }
+    return manifest["name"], heights, tuple(manifest["notes"])
+
+
 def write_folder(dataset: Dataset, path: Path, overwrite: bool = False) -> None:
     """Write a data set as a folder, complete or not at all.
 

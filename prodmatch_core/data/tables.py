@@ -147,6 +147,7 @@ def arranged(frame: pl.DataFrame, schema: TableSchema, where: str) -> pl.DataFra
             f"{present[wrong].dtype}: {_first_line(error)}"
         ) from error
 
+
 def check_table(frame: pl.DataFrame, schema: TableSchema, where: str) -> pl.DataFrame:
     """Return `frame` with the schema's columns first, in order and of the schema's types.
 

@@ -58,7 +58,9 @@ class _Way:
     def leaving(self, first: int, end: int, products: int) -> tuple[Ints, Floats]:
         """Return keys (source * products + target) and weights of the edges that leave sources first..end-1."""
         here = slice(*np.searchsorted(self.source, np.array([first, end], dtype=np.int32)))
-        return self.source[here].astype(np.int64) * products + self.target[here], self.share * self.weight[here]
+        return self.source[here].astype(np.int64) * products + self.target[here], self.share * self.weight[
+            here
+        ]
 
 
 def flow_parts(
@@ -153,7 +155,7 @@ def _partners(world: World, catalogue: Catalogue, rng: np.random.Generator) -> t
     return _split(distinct(np.concatenate(edges)), catalogue)
 
 
-def _keys(catalogue: Catalogue, owners: Ints, found: Ints) -> Ints:
+def _keys(catalogue: Catalogue, owners: Numbers, found: Ints) -> Ints:
     keys = owners.astype(np.int64)[:, None] * len(catalogue) + found
     return keys[found >= 0]
 

@@ -190,9 +190,7 @@ def _query_parts(
         table, secret = _judgement_tables(world, catalogue, queries, found.take(rows), config, part)
         behaviour = simulate_sessions(catalogue, queries, found, attracts, config, part)
         count = int(events[end] - events[start])
-        log, truths = make_events(
-            world, catalogue, queries, found, attracts, medians, count, config, part
-        )
+        log, truths = make_events(world, catalogue, queries, found, attracts, medians, count, config, part)
         engagements = _engagement_table(found, behaviour, block.locale)
         frames = [
             ("judgements", table),

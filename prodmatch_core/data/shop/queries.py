@@ -133,9 +133,7 @@ def _wants(
     asks_brand = named["brand_type"] | named["model"] | named["brand"]
     return Wants(
         kind=kind.astype(np.int8),
-        type=np.where(named["brand"], main_type[catalogue.brand[seeds]], t).astype(
-            np.int16
-        ),
+        type=np.where(named["brand"], main_type[catalogue.brand[seeds]], t).astype(np.int16),
         need=np.where(named["need"], world.need_of[t], NONE).astype(np.int16),
         brand=np.where(asks_brand, catalogue.brand[seeds], NONE).astype(np.int16),
         model=np.where(named["model"], catalogue.model[seeds], NONE).astype(np.int32),
