@@ -25,6 +25,9 @@ from prodmatch_core.data.shop.concurrent import in_order
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.draws import distinct
 from prodmatch_core.data.shop.generate import make_shop, write_shop
+from prodmatch_core.data.shop.judgements import Candidates, choose_judged
+from prodmatch_core.data.shop.labels import EXACT, SUBSTITUTE
+from prodmatch_core.data.shop.queries import _mixed
 from prodmatch_core.data.shop.reading import read
 from prodmatch_core.data.shop.reference import judged_texts
 from prodmatch_core.data.shop.worldbook import load_world
@@ -204,6 +207,38 @@ def test_label_shares_of_a_larger_shop_are_within_a_point_of_esci(large_shop):
     shares = dict(large_shop.dataset.judgements["label"].value_counts(normalize=True).iter_rows())
     target = {"exact": 0.65, "substitute": 0.22, "complement": 0.03, "irrelevant": 0.10}
     assert {k: shares[k] for k in target} == pytest.approx(target, abs=0.01)
+
+
+def test_the_last_queries_of_a_large_shop_are_like_the_first():
+    # texts are distinct, so the plain ones are drawn early; blocks must not get more and more particular
+    rows = _mixed(5_500)
+    assert np.sort(rows).tolist() == list(range(5_500))
+    blocks = [rows[start : start + 1_000] for start in range(0, 5_000, 1_000)]
+    assert [block.mean() for block in blocks] == pytest.approx([2_750] * 5, abs=300)
+    assert _mixed(1_000).tolist() == list(range(1_000))
+
+
+def scarce(matches_first: int) -> Candidates:
+    """Return 60 candidates for each of 20 queries: few of them match, others abound."""
+    label = np.tile(np.repeat([EXACT, SUBSTITUTE], [matches_first, 60 - matches_first]), 20).astype(np.int8)
+    return Candidates(np.repeat(np.arange(20), 60), np.arange(1_200), label, np.zeros(1_200, dtype=np.int8))
+
+
+def test_matches_beyond_the_first_candidates_are_judged_where_a_large_shop_lacks_them():
+    found = scarce(15)  # 12 of 15 among the first 48, 13.3 are wanted
+    config = ShopConfig(size=100_000, rater_noise=0.0)
+    rows = choose_judged(found, 400, config, part=0)
+    assert len(rows) == 400
+    # of substitutes 22% are wanted; they also stand in for complement and irrelevant, of which there are none
+    assert (found.label[rows] == EXACT).mean() == pytest.approx(0.65, abs=0.005)
+
+
+@pytest.mark.parametrize("size", [20_000, 100_000])
+def test_no_query_has_more_than_48_judgements(size):
+    found = scarce(15)
+    rows = choose_judged(found, 955, ShopConfig(size=size), part=0)
+    assert len(np.unique(rows)) == len(rows) == 955
+    assert np.bincount(found.query[rows]).max() <= 48
 
 
 def test_no_text_of_a_test_query_of_a_larger_shop_is_in_train(large_shop):

@@ -20,8 +20,10 @@ SOLD_IN = (0.8, 0.6, 0.5)
 "Share of products sold in each locale; whoever is drawn for none is sold in the first."
 TRAFFIC = (0.7, 0.2, 0.1)
 "Share of queries in each locale, and of the products that are sold in one locale alone."
+SMALL_SHOP = 20_000
+"Judgements up to which a shop is small: its range is that of every small shop, and so are its figures."
 SMALL_RANGE = 12_000
-"Products of a shop of up to 20,000 judgements; of a range of n, sqrt(12,000 / n) are sold across markets."
+"Products of a small shop; of a range of n, sqrt(12,000 / n) are sold across markets."
 GENERATIONS = ("previous", "current", "pro", "lite")
 "Members of a product line, by place: X9, X10, X10 Pro, X10 Lite."
 HIDEABLE = (*ATTRIBUTES, "feature", "fits")
@@ -77,7 +79,7 @@ def catalogue_size(judgements: int) -> int:
     A small shop has a full range whatever its size; above it the range grows with the judgements, so that 2.6
     million have as many products (rows of the products table, one a locale) as ESCI: 1.8 million.
     """
-    return SMALL_RANGE + int(0.65 * max(0, judgements - 20_000))
+    return SMALL_RANGE + int(0.65 * max(0, judgements - SMALL_SHOP))
 
 
 def make_catalogue(world: World, config: ShopConfig) -> Catalogue:

@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from prodmatch_core.data.shop.catalogue import NONE, Catalogue, sold_in
+from prodmatch_core.data.shop.catalogue import NONE, SMALL_SHOP, Catalogue, sold_in
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.draws import Floats, Ints, distinct, generator
 from prodmatch_core.data.shop.labels import (
@@ -216,21 +216,37 @@ def find_candidates(
 def choose_judged(candidates: Candidates, count: int, config: ShopConfig, part: int) -> Ints:
     """Choose which candidates are judged, so that labels come in the target shares: (count,) rows, ascending.
 
-    Where a label has too few candidates, exact and substitute ones, then any others, take its place.
+    A query has 48 judgements at most. Where a label has too few candidates, exact and substitute ones, then any
+    others, take its place.
     """
     rng = generator(config.seed, "judged", part)
-    order = rng.permutation(len(candidates.query))
-    per_query = _place_within(candidates.query[order])
-    order = order[per_query < _MOST]
+    shuffled = rng.permutation(len(candidates.query))
+    pooled = _place_within(candidates.query[shuffled]) < _MOST
+    order, beyond = shuffled[pooled], shuffled[~pooled]
     quota = np.floor(true_shares(config.rater_noise) * count + rng.random()).astype(np.int64)
     quota[EXACT] += count - quota.sum()
     label = candidates.label[order]
     rows = np.concatenate([order[label == number][: quota[number]] for number in range(4)])
+    lacking = int(quota[EXACT] - (candidates.label[rows] == EXACT).sum())
+    # Queries of a large shop ask for so much that their first candidates hold too few matches. A small one,
+    # whose blocks may be a handful of queries, keeps the judgements by which its figures are known.
+    if lacking > 0 and config.size > SMALL_SHOP:
+        matches = beyond[candidates.label[beyond] == EXACT]
+        rows = np.concatenate([rows, _with_room(candidates.query, rows, matches)[:lacking]])
     if len(rows) < count:
         rest = np.setdiff1d(order, rows)
         rest = rest[np.argsort(np.isin(candidates.label[rest], (COMPLEMENT, IRRELEVANT)), kind="stable")]
-        rows = np.concatenate([rows, rest[: count - len(rows)]])
+        rows = np.concatenate([rows, _with_room(candidates.query, rows, rest)[: count - len(rows)]])
     return np.sort(rows)
+
+
+def _with_room(query: Ints, chosen: Ints, more: Ints) -> Ints:
+    """Return the rows among `more` that leave each query with no more than `_MOST` judgements, in their order."""
+    if not len(more):
+        return more
+    first = query.min()
+    taken = np.bincount(query[chosen] - first, minlength=int(query.max() - first) + 1)
+    return more[taken[query[more] - first] + _place_within(query[more]) < _MOST]
 
 
 def true_shares(noise: float) -> Floats:

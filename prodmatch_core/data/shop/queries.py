@@ -97,8 +97,18 @@ def _distinct(
                 break
     else:
         unique = pl.concat(frames).with_row_index("row").unique("text", keep="first", maintain_order=True)
-    unique = unique.head(count)
+    unique = unique.head(count)[_mixed(count)]
     return join(parts).take(unique["row"].to_numpy()), unique["text"]
+
+
+def _mixed(count: int) -> Ints:
+    """Return an order of rows in which every block is like the whole; of one block, the order as it is.
+
+    The later a distinct text is drawn, the more it asks for, since the plain ones are taken: left as drawn, the
+    last queries of a large shop would have too few products that meet them all.
+    """
+    blocks = -(-count // _BLOCK)
+    return np.concatenate([np.arange(first, count, blocks) for first in range(blocks)])
 
 
 def _wants(
