@@ -199,11 +199,25 @@ class DatasetSpec(Spec):
     Attributes:
         labels: the labels its judgements will have, best match first, as a function of its configuration; None
             where only reading tells. Lets `validate` check what depends on them.
+        writer: `package.module:function` of `(config, folder, overwrite) -> None`, for data that can be written
+            as a canonical folder without being held in memory; `prodmatch data make` prefers it.
     """
 
     kind: ClassVar[str] = "dataset"
 
     labels: Callable[[Any], tuple[str, ...]] | None = None
+    writer: str = attrs.field(
+        default="",
+        validator=attrs.validators.or_(attrs.validators.in_(("",)), attrs.validators.matches_re(_DOTTED)),
+    )
+
+    def load_writer(self) -> Any:
+        """Import and return the writer, None where there is none.
+
+        Raises:
+            PluginError: the module fails to import, or has no such attribute.
+        """
+        return self._import(self.writer) if self.writer else None
 
 
 @attrs.frozen(kw_only=True)

@@ -232,6 +232,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         factory=f"{DATA}.shop.reading:read",
         config=f"{DATA}.shop.config:ShopConfig",
         labels=lambda config: ESCI_LABELS,
+        writer=f"{DATA}.shop.generate:write_shop",
         gives=PAIRS | {"engagements", "events"},
     )
     yield DatasetSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,19 @@ def make(ctx: click.Context, use: str, settings: tuple[str, ...], out: Path, ove
 
     USE is the name of a data set in `prodmatch plugins`; --set gives its options, e.g. --set size=2000.
     """
-    dataset, _ = read_source(use, settings, registry_of(ctx), None)
-    _write(dataset, out, overwrite)
+    from prodmatch_core.config import load_data
+    from prodmatch_core.records import DatasetSpec
+
+    part = load_data(use, settings, registry_of(ctx)).part
+    writer = part.spec.load_writer() if isinstance(part.spec, DatasetSpec) else None
+    if writer is None:
+        dataset, _ = read_source(use, settings, registry_of(ctx), None)
+        _write(dataset, out, overwrite)
+        return
+    from prodmatch_core.data.folder import summary
+
+    writer(part.config, out, overwrite)
+    _announce(out, *summary(out))
 
 
 @data.command()
@@ -194,9 +206,13 @@ def _write(dataset: Dataset, out: Path, overwrite: bool) -> None:
     from prodmatch_core.data.folder import write_folder
 
     write_folder(dataset, out, overwrite=overwrite)
-    tables = ", ".join(f"{name} {table.height}" for name, table in dataset.tables())
-    click.echo(f"{out}: {dataset.name}: {tables}")
-    for note in dataset.notes:
+    heights = {name: table.height for name, table in dataset.tables()}
+    _announce(out, dataset.name, heights, dataset.notes)
+
+
+def _announce(out: Path, name: str, heights: Mapping[str, int], notes: Iterable[str]) -> None:
+    click.echo(f"{out}: {name}: {', '.join(f'{table} {height}' for table, height in heights.items())}")
+    for note in notes:
         click.echo(f"note: {note}")
 
 
