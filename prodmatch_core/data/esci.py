@@ -13,7 +13,7 @@ import polars as pl
 
 from prodmatch_core.data.badrows import BadRows
 from prodmatch_core.data.dataset import ESCI, Dataset
-from prodmatch_core.data.files import RawTable, as_text, read_table
+from prodmatch_core.data.files import UNREADABLE, RawTable, as_text, first_line, has_text, read_table
 from prodmatch_core.data.judged import Origin, judged_dataset, products_of
 from prodmatch_core.data.official_config import EsciConfig
 from prodmatch_core.data.reading import ReadContext
@@ -116,7 +116,7 @@ class _Table:
         """Return names and types of the columns."""
         try:
             return self.frame.collect_schema()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        except UNREADABLE as error:
             raise self._damaged(error) from None
 
     def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
@@ -127,7 +127,7 @@ class _Table:
         """
         try:
             return frame.collect(engine="streaming")
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        except UNREADABLE as error:
             raise self._damaged(error) from None
 
     def numbers(self, rows: pl.Series) -> Sequence[int]:
@@ -138,9 +138,8 @@ class _Table:
         return [numbers[row] for row in rows]
 
     def _damaged(self, error: BaseException) -> DataError:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return DataError(
-            f"{self.path}: not a Parquet file, or damaged: {reason}. Write or fetch the file again."
+            f"{self.path}: not a Parquet file, or damaged: {first_line(error)}. Write or fetch the file again."
         )
 
 
@@ -181,7 +180,7 @@ def _refuse_nested(table: _Table, names: Iterable[str]) -> None:
     """Raise DataError for a column that is neither text nor number."""
     schema = table.schema()
     for name in names:
-        if schema[name].is_nested() or schema[name] in (pl.Binary, pl.Object):
+        if not has_text(schema[name]):
             raise DataError(
                 f"{table.path}, column {name}: holds {schema[name]}. Convert it to text or numbers."
             )

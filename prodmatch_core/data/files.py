@@ -34,6 +34,10 @@ _SUFFIXES = {
 }
 
 
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"What Polars raises on a damaged Parquet file; some damage makes it panic, which is no Exception."
+
+
 @attrs.frozen(eq=False)
 class RawTable:
     """The records of a file before anything is made of them."""
@@ -82,6 +86,16 @@ def as_text(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
         DataError: a column holds something that is neither text, number nor a list of those.
     """
     return pl.DataFrame([_text_column(column, path) for column in frame.iter_columns()])
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def has_text(dtype: pl.DataType) -> bool:
+    """Return whether values of a type can be written as text, lists left aside."""
+    return not (dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration))
 
 
 def _content(path: Path) -> bytes:
@@ -302,10 +316,9 @@ def _text(value: Any) -> str | None:
 def _parquet(path: Path, data: bytes) -> RawTable:
     try:
         frame = pl.read_parquet(io.BytesIO(data))
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
+    except UNREADABLE as error:
         raise DataError(
-            f"{path}: not a Parquet file, or damaged: {reason}. Write or fetch the file again."
+            f"{path}: not a Parquet file, or damaged: {first_line(error)}. Write or fetch the file again."
         ) from None
     return RawTable(path, frame, frame.height, lambda: range(1, frame.height + 1))
 
@@ -320,6 +333,6 @@ def _text_column(column: pl.Series, path: Path) -> pl.Series:
         return digits.zip_with(whole.fill_null(False), column.cast(pl.String))
     if isinstance(dtype, pl.List) and not isinstance(dtype.inner, (pl.List, pl.Struct)):
         return column.cast(pl.List(pl.String)).list.join("\n", ignore_nulls=True)
-    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+    if not has_text(dtype):
         raise DataError(f"{path}, column {column.name}: holds {dtype}. Convert it to text or numbers.")
     return column.cast(pl.String)

@@ -155,7 +155,7 @@ def test_esci_product_that_is_not_there(folder: Path) -> None:
     _, catalogue = esci_frames()
     catalogue.filter(pl.col("product_id") != "B000000037").write_parquet(folder / "esci" / PRODUCTS)
     assert message(read_esci, folder) == (
-        f"esci/{EXAMPLES}, row 7, column product_id: B000000037 is not in {PRODUCTS} in the locale us. Take all files "
+        f"esci/{EXAMPLES}, row 7, column product_id: B000000037 is not in {PRODUCTS} in the locale us. Take both files "
         "from one release, or pass --skip-bad-rows to leave such rows out. Bad rows found: 4."
     )
 
