@@ -13,7 +13,7 @@ import json
 import shutil
 import tomllib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -288,20 +288,44 @@ def _manifest(path: Path) -> dict[str, Any]:
             f"{file}: format {version} where this version of prodmatch reads format {FORMAT}. "
             "Write the folder again with this version, or install the version that wrote it."
         )
-    expected = {"name": str, "licence": str, "source": str, "notes": list, "fingerprint": str, "files": dict}
+    expected: dict[str, Callable[[Any], bool]] = {
+        "name": _is_text,
+        "licence": _is_text,
+        "source": _is_text,
+        "notes": _is_texts,
+        "fingerprint": _is_text,
+        "files": lambda value: isinstance(value, dict) and _is_texts(list(value.values())),
+    }
     if "scheme" in manifest:
-        expected["scheme"] = dict
-    wrong = [key for key, kind in expected.items() if not isinstance(manifest.get(key), kind)]
-    known = {f"{name}.parquet" for name in SCHEMAS}
-    wrong += [
-        f"files.{name}" for name in manifest.get("files", ()) if name not in known and not _is_truth(name)
-    ]
-    scheme = manifest.get("scheme", {})
-    if isinstance(scheme, dict) and scheme and set(scheme) != {"name", "labels", "gains", "positive"}:
-        wrong.append("scheme")
+        expected["scheme"] = _is_scheme
+    wrong = [key for key, fits in expected.items() if not fits(manifest.get(key))]
+    if not wrong:
+        known = {f"{name}.parquet" for name in SCHEMAS}
+        wrong = [f"files.{name}" for name in manifest["files"] if name not in known and not _is_truth(name)]
     if wrong:
         raise DataError(f"{file}: {', '.join(wrong)} is missing or not as written. Write the folder again.")
     return manifest
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_scheme(value: Any) -> bool:
+    """Return whether a value has the fields of a label scheme, each of its type."""
+    return (
+        isinstance(value, dict)
+        and set(value) == {"name", "labels", "gains", "positive"}
+        and _is_text(value["name"])
+        and _is_texts(value["labels"])
+        and _is_texts(value["positive"])
+        and isinstance(value["gains"], list)
+        and all(type(gain) is float for gain in value["gains"])
+    )
 
 
 def _is_truth(name: str) -> bool:

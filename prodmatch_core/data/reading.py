@@ -47,7 +47,7 @@ class ReadContext:
         """
         places = [folder / path for folder in (self.root, self.base) if folder is not None]
         for place in places:
-            if place.exists():
+            if _exists(place):
                 return place
         raise DataError(
             f"{path}: not found; looked for {' and '.join(str(p) for p in places)}. "
@@ -63,10 +63,18 @@ class ReadContext:
         place = self.find(folder)
         if not place.is_dir():
             raise DataError(f"{place}: is a file where a folder is expected. {remedy}")
-        absent = [name for name in names if not (place / name).is_file()]
+        absent = [name for name in names if not (_exists(place / name) and (place / name).is_file())]
         if absent:
             there = sorted(entry.name for entry in place.iterdir())
             rest = f" and {len(there) - 8} more" if len(there) > 8 else ""
             held = f"it holds {', '.join(there[:8])}{rest}" if there else "it is empty"
             raise DataError(f"{place}: {', '.join(absent)} not found in this folder; {held}. {remedy}")
         return [place / name for name in names]
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is such a path; a name no file can have is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -307,11 +307,11 @@ def fitting(data: FitData, config: MinedConfig, **changes: Any) -> loop.Fitting:
         model = MemberModel(encoder, task.head(encoder.width, frozenset({"embeddings"}), ESCI), task)
     job = {
         "model": model,
-        "losses": [(1.0, CrossEntropyLoss.build(CrossEntropyConfig(), ESCI))],
+        "losses": [(1.0, CrossEntropyLoss(CrossEntropyConfig(), ESCI))],
         "data": data,
         "prepared": encoder.prepare(data.corpus),
         "settings": Training(batch_size=16, epochs=6, learning_rate=0.03, patience=0),
-        "validate": lambda p: {"accuracy": float("nan")},  # so that the last epoch's weights are kept
+        "validate": lambda model: {"accuracy": float("nan")},  # so that the last epoch's weights are kept
         "measure": "accuracy",
         "higher": True,
         "seed": 0,

@@ -60,6 +60,12 @@ def test_folder_instead_of_a_file(
     assert str(caught.value) == "folder: is a folder; name a pipeline file"
 
 
+def test_a_name_no_file_can_have() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_pipeline("a\x00.toml", registry=fake_registry())
+    assert str(caught.value) == "'a\\x00.toml': is no name a file can have; name a pipeline file"
+
+
 def test_file_that_is_not_utf8(complain) -> None:
     assert (
         complain('name = "caf\u00e9"'.encode("latin-1"))

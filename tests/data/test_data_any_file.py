@@ -166,7 +166,7 @@ def test_the_unbroken_files_are_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_broken_file_gives_a_data_set_or_an_error_that_says_something(
     name: str, data: st.DataObject
@@ -178,7 +178,7 @@ def test_a_broken_file_gives_a_data_set_or_an_error_that_says_something(
     assert isinstance(found, Dataset) or str(found).strip()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_broken_manifest_gives_a_data_set_or_an_error_that_says_something(data: st.DataObject) -> None:
     files = dict(valid_files("folder"))
