@@ -88,6 +88,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:  # the name holds a null character
+        raise ConfigError(f"{str(path)!r}: is no name a file can have; name a pipeline file") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

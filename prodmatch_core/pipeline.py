@@ -14,9 +14,10 @@ from prodmatch_core.components.calibrator import Calibrator, Decisions
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import frame_examples
 from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.errors import RunError
 from prodmatch_core.predictions import frame_of, stack
 from prodmatch_core.rundir import Run
-from prodmatch_core.tasks.match import TASKS
+from prodmatch_core.tasks.base import load_task
 from prodmatch_core.training.fitted import FittedMember
 
 
@@ -43,7 +44,12 @@ class FittedPipeline:
         """
         run = Run.open(path)
         pipeline, scheme = load_pipeline(run.path / "resolved.toml"), run.scheme
-        task = TASKS[pipeline.pipeline.task]()
+        task = load_task(pipeline.pipeline.task)
+        if task.spec.name != "match":
+            raise RunError(
+                f"{path}: a run of the task {task.spec.name} does not score pairs of query and title. Read its "
+                "predictions in the run directory."
+            )
         members = [
             FittedMember.load(member, task, scheme, run.path / "members" / member.name)
             for member in pipeline.member
@@ -72,7 +78,10 @@ class FittedPipeline:
         if self.aggregator is None:
             decisions = Decisions.plain(tables[0], np.full(len(examples), np.nan), self.scheme)
         else:
-            combined = self.aggregator.combine(stack([m.name for m in self.members], tables, examples))
+            groups = np.unique(examples.query, return_inverse=True)[1]
+            combined = self.aggregator.combine(
+                stack([m.name for m in self.members], tables, examples, groups)
+            )
             decisions = Decisions.plain(combined.probabilities, combined.uncertainty, self.scheme)
         for calibrator in self.calibrators:
             decisions = calibrator.apply(decisions)

@@ -31,18 +31,20 @@ class MemberTable:
         """Return one member's probabilities on one split."""
         return self.tables[member][split]
 
-    def members(self, split: str, examples: Examples) -> MemberPredictions:
+    def members(self, split: str, examples: Examples, groups: np.ndarray) -> MemberPredictions:
         """Return all members' predictions on one split, as aggregators read them."""
-        return stack(self.names, [table[split] for table in self.tables], examples)
+        return stack(self.names, [table[split] for table in self.tables], examples, groups)
 
 
-def stack(names: Sequence[str], tables: Sequence[np.ndarray], examples: Examples) -> MemberPredictions:
-    """Return the members' probabilities on `examples` as aggregators read them."""
+def stack(
+    names: Sequence[str], tables: Sequence[np.ndarray], examples: Examples, groups: np.ndarray
+) -> MemberPredictions:
+    """Return the members' probabilities on `examples`, whose groups are `groups`, as aggregators read them."""
     return MemberPredictions(
         names=tuple(names),
         probabilities=np.stack(tables, axis=1),
         labels=examples.label,
-        groups=np.unique(examples.query, return_inverse=True)[1],
+        groups=groups,
         weights=examples.weight.astype(np.float64),
     )
 

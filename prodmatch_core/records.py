@@ -25,18 +25,27 @@ CAPABILITIES: Mapping[str, str] = {
     "engagements": "typed, counted links between queries and products",
     "groups": "items labelled by group",
     "events": "an event log with conversions",
+    # what a task's examples give
+    "texts": "texts of what is told apart",
+    "pair_texts": "a text on both sides of every example",
+    "event_features": "features of every example's event",
+    "class_labels": "examples labelled by class",
+    "group_labels": "examples labelled by group",
     # what an encoder gives
     "tokens": "token states and masks for each side, before the two sides meet",
-    "pairs": "one vector per query-product pair",
+    "pairs": "one vector per example, both sides read together",
     "embeddings": "one vector per query and per product, comparable by cosine",
     "nodes": "one vector per graph node",
-    "directed": "a source and a target vector per graph node",
+    "directed": "source vectors on the query side, target vectors on the product side",
     "probabilities": "class probabilities, from a part that fits itself without gradient steps",
     # what the task's head derives from them
     "logits": "one score per class and example",
     "similarity": "cosine similarities of the batch's embeddings",
     # what a sampler gives
     "blocks": "sampled neighbourhoods of the batch's nodes",
+    # what a task answers with, and measures read
+    "classes": "class probabilities of every example",
+    "neighbours": "the ranked neighbours of every item",
     # what members and aggregators give
     "out_of_fold": "predictions on training rows by models that did not see them",
     "uncertainty": "a number per prediction that says how unsure it is",
@@ -190,11 +199,25 @@ class DatasetSpec(Spec):
     Attributes:
         labels: the labels its judgements will have, best match first, as a function of its configuration; None
             where only reading tells. Lets `validate` check what depends on them.
+        writer: `package.module:function` of `(config, folder, overwrite) -> None`, for data that can be written
+            as a canonical folder without being held in memory; `prodmatch data make` prefers it.
     """
 
     kind: ClassVar[str] = "dataset"
 
     labels: Callable[[Any], tuple[str, ...]] | None = None
+    writer: str = attrs.field(
+        default="",
+        validator=attrs.validators.or_(attrs.validators.in_(("",)), attrs.validators.matches_re(_DOTTED)),
+    )
+
+    def load_writer(self) -> Any:
+        """Import and return the writer, None where there is none.
+
+        Raises:
+            PluginError: the module fails to import, or has no such attribute.
+        """
+        return self._import(self.writer) if self.writer else None
 
 
 @attrs.frozen(kw_only=True)

@@ -8,6 +8,7 @@ aggregator/          what it learnt
 calibrator/<n>/      what each step learnt
 predictions.parquet  one row per example: ids, split, label, probabilities, score, uncertainty
 decisions.parquet    the same rows after the calibrators, with the decided label
+neighbours.parquet   of tasks that rank: one row per test query and neighbour, nearest first
 metrics.json         every figure of the report
 mistakes.json        the most confident mistakes with their texts
 run.trec qrels.trec  the test ranking for trec_eval and ir-measures
@@ -21,6 +22,8 @@ import functools
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
     from prodmatch_core.data.dataset import LabelScheme
     from prodmatch_core.evaluation.evaluated import Evaluated
+    from prodmatch_core.evaluation.retrieved import Retrieved
+    from prodmatch_core.tasks.specs import TaskSpec
 
 FORMAT = 1
 "Version of the directory's layout, kept in provenance.json."
@@ -78,6 +83,24 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
         raise RunError(f"{path}: cannot be written: {error}. Free space or choose another --out.") from error
 
 
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a part writes below `path` into an error that names it and the remedy.
+
+    Raises:
+        RunError: the disk is full, the folder cannot be written to, or a library could not write.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{path}: cannot be written: {reason}. What is finished is kept; free space and run the same command again."
+        ) from error
+
+
 def plain(value: Any) -> Any:
     """Return a value in JSON's own types: arrays as lists, paths as text, not-a-number as None."""
     if isinstance(value, dict):
@@ -112,6 +135,16 @@ class Draft:
         """Return the folder that is written to."""
         return self.final.with_name(f".{self.final.name}.partial")
 
+    @property
+    def lock(self) -> Path:
+        """Return the lock file that the one process which writes holds."""
+        return self.final.with_name(f".{self.final.name}.lock")
+
+    @property
+    def old(self) -> Path:
+        """Return where a replaced run stands between two renames."""
+        return self.final.with_name(f".{self.final.name}.old")
+
     @classmethod
     def start(cls, out: Path, overwrite: bool = False) -> Draft:
         """Make the folder.
@@ -129,6 +162,8 @@ class Draft:
                     f"{out}: is not a run directory, so --overwrite will not replace it. Choose another --out."
                 )
         draft = cls(out)
+        if draft.old.exists() and not out.exists():  # killed between two renames: the former run is whole
+            draft.old.rename(out)
         try:
             # What an earlier, unfinished run left is kept: its finished stages are reused if their keys still hold.
             draft.path.mkdir(parents=True, exist_ok=True)
@@ -139,13 +174,10 @@ class Draft:
     def finish(self) -> Path:
         """Give the folder its final name, replacing what is there, and return it."""
         if self.final.exists():
-            old = self.final.with_name(f".{self.final.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            self.final.rename(old)
-            self.path.rename(self.final)
-            shutil.rmtree(old)
-        else:
-            self.path.rename(self.final)
+            shutil.rmtree(self.old, ignore_errors=True)
+            self.final.rename(self.old)
+        self.path.rename(self.final)
+        shutil.rmtree(self.old, ignore_errors=True)
         return self.final
 
 
@@ -244,6 +276,37 @@ class Run:
         lines = path.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.strip()]
 
+    @property
+    def task(self) -> TaskSpec:
+        """Return what there is to know of the run's task."""
+        from prodmatch_core.tasks.specs import TASKS
+
+        return TASKS[self.metrics.get("task", "match")]
+
+    @functools.cached_property
+    def neighbours(self) -> pl.DataFrame:
+        """Return neighbours.parquet: query, group, rank, neighbour, score, right, relevant."""
+        return self._parquet("neighbours.parquet")
+
+    def retrieved(self) -> Retrieved:
+        """Return what was found for the test queries in the form measures read; queries in the file's order."""
+        import numpy as np
+        import polars as pl
+
+        from prodmatch_core.evaluation.retrieved import Retrieved
+
+        table = self.neighbours
+        place = table["query"].rle_id().to_numpy().astype(np.int64)
+        rank = table["rank"].to_numpy() - 1
+        first = table.filter(pl.col("rank") == 1)
+        hits = np.zeros((first.height, int(rank.max()) + 1), dtype=bool)
+        hits[place, rank] = table["right"].to_numpy()
+        # The candidates' row numbers are not kept; neighbours are numbered by name.
+        nearest = np.full(hits.shape, -1, dtype=np.int64)
+        nearest[place, rank] = table["neighbour"].rank("dense").to_numpy().astype(np.int64) - 1
+        groups = first["group"].rank("dense").cast(pl.Int64).to_numpy() - 1
+        return Retrieved(hits, first["relevant"].to_numpy().astype(np.int64), nearest, groups)
+
     def evaluated(self, split: str = "test") -> Evaluated:
         """Return the decisions of one split in the form measures read."""
         import numpy as np
@@ -259,7 +322,7 @@ class Run:
             .to_numpy()
             .astype(np.float64),
             decisions=rows["decided"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
-            groups=rows["query_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+            groups=rows[self.task.group].rank("dense").cast(pl.Int64).to_numpy() - 1,
             scheme=self.scheme,
             weights=rows["weight"].to_numpy().astype(np.float64),
         )

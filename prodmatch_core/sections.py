@@ -13,11 +13,18 @@ import attrs
 
 from prodmatch_core.data.reading import SplitConfig
 from prodmatch_core.evaluation.gains import PROFILES
-from prodmatch_core.fields import Expected, at_least, non_negative, one_of, part, positive, unit_interval
+from prodmatch_core.fields import (
+    Expected,
+    at_least,
+    below_one,
+    non_negative,
+    one_of,
+    part,
+    positive,
+    unit_interval,
+)
 from prodmatch_core.records import Part
-
-TASKS = ("match",)
-"The tasks a pipeline may name; `tasks.base` says what a task is."
+from prodmatch_core.tasks.specs import TASKS, TaskSpec
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 _identifier = Expected(
@@ -53,6 +60,24 @@ class DataSection:
     "Labels that count as a match; empty: the label scheme's own."
     split: SplitConfig = attrs.field(factory=SplitConfig)
     "How to split a data set that comes without splits."
+
+
+@attrs.frozen
+class RelateSection:
+    """`[relate]`: which edges the task relate predicts."""
+
+    relation: str = ""
+    "Relation between products; empty: the only one there is."
+    hide: str = attrs.field(default="random", validator=one_of("random", "latest"))
+    "Edges that are hidden for validation and test: drawn, or the latest."
+
+
+@attrs.frozen
+class ConvertSection:
+    """`[convert]`: what counts as a conversion in the task convert."""
+
+    window: float = attrs.field(default=0.0, validator=non_negative)
+    "Days after the event in which a conversion counts; 0: whenever it comes."
 
 
 @attrs.frozen
@@ -96,10 +121,15 @@ class Training:
     "How the step size falls to 0 afterwards."
     clip: float = attrs.field(default=1.0, validator=non_negative)
     "Largest norm of the gradient; 0 does not clip."
+    head_dropout: float = attrs.field(default=0.1, validator=below_one)
+    "Share of units dropped in the task's head."
     precision: str = attrs.field(default="fp32", validator=one_of("fp32", "bf16"))
     "Number format of the forward and backward passes; losses are always fp32."
     patience: int = attrs.field(default=2, validator=at_least(0))
     "Epochs without a better validation measure before training stops; 0 never stops early."
+    per_class: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least(0)))
+    """Rows of each class in a batch (K of P x K batches), so that a batch holds pairs of one class; 0: batches are
+    shuffled. Left out: 4 in the task embed, 0 in the others."""
     measure: str = ""
     "Validation measure that picks the best epoch; empty: the task's headline measure."
     phase: tuple[Phase, ...] = (Phase(),)
@@ -130,8 +160,9 @@ class Evaluation:
 
     measures: tuple[str, ...] = ()
     "Measures beside the task's own; `prodmatch plugins` lists them."
-    baselines: tuple[str, ...] = ("core.overlap",)
-    "Encoders that fit themselves, measured beside every run with their default fields."
+    baselines: tuple[str, ...] | None = None
+    """Encoders that fit themselves, measured beside the run with their default fields. Left out: `core.overlap` in the
+    task match, none in the others, which bring baselines of their own."""
     replicates: int = attrs.field(default=1000, validator=at_least(100))
     "Bootstrap resamples of the queries."
     level: float = attrs.field(default=0.95, validator=unit_interval)
@@ -168,6 +199,19 @@ class Pipeline:
     aggregator: AggregatorSection | None = None
     calibrator: tuple[CalibratorSection, ...] = ()
     evaluation: Evaluation = attrs.field(factory=Evaluation)
+    relate: RelateSection = attrs.field(factory=RelateSection)
+    convert: ConvertSection = attrs.field(factory=ConvertSection)
+
+    @property
+    def task(self) -> TaskSpec:
+        """Return what there is to know of the pipeline's task without loading it."""
+        return TASKS[self.pipeline.task]
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Return the encoders measured beside the run, with the task's own where the file names none."""
+        named = self.evaluation.baselines
+        return self.task.baselines if named is None else named
 
     @member.validator
     def _some_members(self, attribute: attrs.Attribute, value: Sequence[Member]) -> None:

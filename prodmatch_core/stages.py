@@ -53,6 +53,8 @@ class Stage:
 
     def begin(self) -> Path:
         """Empty the folder and return it."""
+        # The stamp goes first: a folder that is half emptied must not look finished.
+        (self.folder / STAMP).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         return self.folder

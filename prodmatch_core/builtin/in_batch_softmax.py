@@ -44,7 +44,7 @@ class InBatchSoftmaxLoss(Loss):
         weights = output.weights.float()
         matching = torch.isin(output.labels, self.positive)
         itself = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        left_out = ((_same(output.embeddings) & matching) | _same(output.references)) & ~itself
+        left_out = ((same_text(output.embeddings) & matching) | same_text(output.references)) & ~itself
         # A row of weight w is w columns; the pair's own column is there once, however heavy its row.
         log_weights = torch.where(itself, 0.0, weights.log()).masked_fill(left_out, -torch.inf)
         losses = torch.logsumexp(logits + log_weights, dim=1) - logits.diagonal()
@@ -52,7 +52,7 @@ class InBatchSoftmaxLoss(Loss):
         return (losses * counted).sum() / counted.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def _same(vectors: Tensor) -> Tensor:
+def same_text(vectors: Tensor) -> Tensor:
     """Return which rows are the same text, (batch, batch) bool."""
     with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
         directions = functional.normalize(vectors.float(), dim=-1)

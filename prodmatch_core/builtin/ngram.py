@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from prodmatch_core.builtin.configs import NgramConfig
 from prodmatch_core.builtin.hashing import SHORTEST, Grams, hash_texts
-from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Prepared, gather_ragged
+from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Prepared, Rows, gather_ragged
 from prodmatch_core.data.corpus import Corpus
 
 WORD_FIGURES = 8
@@ -37,12 +37,13 @@ class NgramTexts:
     compare: bool
     "Whether batches say which n-grams a pair has in common."
 
-    def lengths(self, query: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """Return the number of n-grams of each pair, (n,) int64."""
-        return np.diff(self.queries.offsets)[query] + np.diff(self.products.offsets)[product]
+    def lengths(self, query: Rows, product: Rows) -> np.ndarray:
+        """Return the number of n-grams of each example, (n,) int64."""
+        sides = ((self.queries, query), (self.products, product))
+        return np.sum([np.diff(grams.offsets)[rows] for grams, rows in sides if rows is not None], axis=0)
 
-    def batch(self, query: np.ndarray, product: np.ndarray) -> Batch:
-        """Return the n-grams of the pairs.
+    def batch(self, query: Rows, product: Rows) -> Batch:
+        """Return the n-grams of the pairs, or of one side.
 
         Returns:
             For each side `*_ids` (total,) int64 bucket and `*_offsets` (n,) int64 first n-gram of each pair.
@@ -55,6 +56,8 @@ class NgramTexts:
         batch: dict[str, np.ndarray] = {}
         keys = {}
         for name, (grams, rows) in sides.items():
+            if rows is None:
+                continue
             codes, offsets = gather_ragged(grams.codes, grams.offsets, rows)
             batch[f"{name}_ids"] = (codes % np.uint32(self.buckets)).astype(np.int64)
             batch[f"{name}_offsets"] = offsets[:-1]
@@ -65,6 +68,7 @@ class NgramTexts:
                 batch[f"{name}_orders"] = _take(grams.orders, grams.offsets, rows)
                 batch[f"{name}_lengths"] = grams.lengths[rows].astype(np.int64)
         if self.compare:
+            assert query is not None
             batch["query_shared"], batch["product_shared"] = _shared(keys["query"], keys["product"])
             lengths = batch["query_lengths"]
             begin = np.cumsum(lengths) - lengths
@@ -142,7 +146,7 @@ class NgramEncoder(Encoder):
 
     def prepare(self, corpus: Corpus) -> Prepared:
         """Hash every query and product once."""
-        queries = self._hash(corpus.query_texts())
+        queries = self._hash(corpus.query_texts(self.config.fields))
         products = self._hash(corpus.product_texts(self.config.fields))
         return NgramTexts(queries, products, self.config.buckets, self.config.mode == "pair")
 
@@ -151,15 +155,18 @@ class NgramEncoder(Encoder):
         if self.config.mode == "pair":
             return Encoding(pair=self._pair(batch))
         return Encoding(
-            query=self._side(batch["query_ids"], batch["query_offsets"], self.query_tower),
-            product=self._side(batch["product_ids"], batch["product_offsets"], self.product_tower),
+            query=self._side(batch, "query", self.query_tower),
+            product=self._side(batch, "product", self.product_tower),
         )
 
     def _hash(self, texts: list[str]) -> Grams:
         config = self.config
         return hash_texts(texts, config.min_n, config.max_n, config.words, config.max_ngrams)
 
-    def _side(self, ids: Tensor, offsets: Tensor, tower: nn.Module) -> Tensor:
+    def _side(self, batch: Batch, side: str, tower: nn.Module) -> Tensor | None:
+        if f"{side}_ids" not in batch:
+            return None
+        ids, offsets = batch[f"{side}_ids"], batch[f"{side}_offsets"]
         weights = self.importance(ids)[:, 0].exp()
         counts = torch.diff(offsets, append=offsets.new_tensor([len(ids)]))
         text = torch.repeat_interleave(torch.arange(len(offsets), device=ids.device), counts)

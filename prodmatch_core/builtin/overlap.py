@@ -74,6 +74,9 @@ class OverlapEncoder(SelfFittingEncoder):
 
 def _features(config: OverlapConfig, corpus: Corpus, examples: Examples) -> np.ndarray:
     features = overlap_features(
-        corpus.query_texts(), corpus.product_texts(config.fields), examples.query, examples.product
+        corpus.query_texts(config.fields),
+        corpus.product_texts(config.fields),
+        examples.query,
+        examples.product,
     )
     return features[:, [FEATURE_NAMES.index(name) for name in FEATURES]]

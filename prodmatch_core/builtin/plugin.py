@@ -29,9 +29,21 @@ PAIRS = frozenset({"products", "queries", "judgements"})
 "The tables that a file of judged pairs gives."
 
 
+def _texts(config: Any) -> frozenset[str]:
+    """Return what such an encoder reads: both sides of an example together, or texts of any kind."""
+    return frozenset({"texts"} if config.mode == "two_tower" else {"pair_texts"})
+
+
 def _vectors(config: Any) -> frozenset[str]:
     """Return what an encoder gives that reads query and product together, or each alone, by its mode."""
     return frozenset({"embeddings"} if config.mode == "two_tower" else {"pairs"})
+
+
+def _mining_needs(config: Any) -> frozenset[str]:
+    """Return what a miner needs: embeddings where it asks the member's own encoder."""
+    from prodmatch_core.builtin.mined_config import needs
+
+    return needs(config)
 
 
 @hookimpl
@@ -42,7 +54,7 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         summary="Hashed character n-grams: fast on a CPU, any language, sturdy against misspelling.",
         factory=f"{HERE}.ngram:NgramEncoder",
         config=f"{HERE}.configs:NgramConfig",
-        needs={"judgements"},
+        needs=_texts,
         gives=_vectors,
         paper="arXiv 1607.04606, section 3.2 (n-grams of words as bags of hashed vectors)",
     )
@@ -51,16 +63,34 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         summary="Any Hugging Face encoder, or a small one made on the spot; as cross-encoder or two towers.",
         factory=f"{HERE}.transformer:TransformerEncoder",
         config=f"{HERE}.transformer_config:TransformerConfig",
-        needs={"judgements"},
+        needs=_texts,
         gives=_vectors,
         paper="cross-encoder: arXiv 1901.04085, section 2; two towers: arXiv 1908.10084, section 3",
+    )
+    yield EncoderSpec(
+        name="core.node_vectors",
+        summary="A source and a target vector of every product, learnt from the edges alone.",
+        factory=f"{HERE}.node_vectors:NodeVectorsEncoder",
+        config=f"{HERE}.structure_configs:NodeVectorsConfig",
+        needs={"engagements"},
+        gives={"embeddings", "directed"},
+        paper="arXiv 1503.03578, section 4.1.2 (second-order proximity, a vertex and a context vector)",
+    )
+    yield EncoderSpec(
+        name="core.event_features",
+        summary="Hashed embeddings of an event's categories beside its numbers, and layers over both.",
+        factory=f"{HERE}.event_features:EventFeaturesEncoder",
+        config=f"{HERE}.structure_configs:EventFeaturesConfig",
+        needs={"event_features"},
+        gives={"pairs"},
+        paper="embeddings and layers: arXiv 1606.07792, section 3.2; hashing: arXiv 0902.2206",
     )
     yield EncoderSpec(
         name="core.overlap",
         summary="Logistic regression on word-overlap features: the line every result is printed beside.",
         factory=f"{HERE}.overlap:OverlapEncoder",
         config=f"{HERE}.configs:OverlapConfig",
-        needs={"judgements"},
+        needs={"pair_texts", "class_labels"},
         gives={"probabilities"},
     )
 
@@ -73,14 +103,22 @@ def prodmatch_negative_generators() -> Iterator[NegativeGeneratorSpec]:
         summary="Products drawn evenly from the corpus, in the query's locale.",
         factory=f"{HERE}.random_negatives:RandomNegatives",
         config=f"{HERE}.configs:NegativesConfig",
-        needs={"judgements"},
+        needs={"pair_texts", "class_labels"},
     )
     yield NegativeGeneratorSpec(
         name="core.in_batch_negatives",
         summary="Products of other rows of the batch.",
         factory=f"{HERE}.in_batch_negatives:InBatchNegatives",
         config=f"{HERE}.configs:NegativesConfig",
-        needs={"judgements"},
+        needs={"pair_texts", "class_labels"},
+    )
+    yield NegativeGeneratorSpec(
+        name="core.mined_negatives",
+        summary="Unjudged products that a lexical index or an encoder ranks high for the query.",
+        factory=f"{HERE}.mined_negatives:MinedNegatives",
+        config=f"{HERE}.mined_config:MinedConfig",
+        needs=_mining_needs,
+        paper="margins: arXiv 2407.15831, section 3; renewal: arXiv 2007.00808, section 4",
     )
 
 
@@ -109,11 +147,19 @@ def prodmatch_losses() -> Iterator[LossSpec]:
         paper="arXiv 1708.02002, equations 4 and 5",
     )
     yield LossSpec(
+        name="core.metric",
+        summary="Any loss of pytorch-metric-learning by its name, with any of its miners.",
+        factory=f"{HERE}.metric:MetricLoss",
+        config=f"{HERE}.structure_configs:MetricConfig",
+        needs={"similarity"},
+        paper="arXiv 2008.09164; each loss has its own",
+    )
+    yield LossSpec(
         name="core.in_batch_softmax",
         summary="A matching product against all other products of the batch, by cosine (InfoNCE).",
         factory=f"{HERE}.in_batch_softmax:InBatchSoftmaxLoss",
         config=f"{HERE}.configs:InBatchSoftmaxConfig",
-        needs={"similarity"},
+        needs={"similarity", "class_labels"},
         paper="arXiv 1807.03748, equation 4",
     )
 
@@ -186,6 +232,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         factory=f"{DATA}.shop.reading:read",
         config=f"{DATA}.shop.config:ShopConfig",
         labels=lambda config: ESCI_LABELS,
+        writer=f"{DATA}.shop.generate:write_shop",
         gives=PAIRS | {"engagements", "events"},
     )
     yield DatasetSpec(
@@ -210,6 +257,23 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         config=f"{DATA}.pairs_config:HomeDepotConfig",
         gives=PAIRS,
     )
+    for name, module, summary in (
+        (
+            "esci",
+            "Esci",
+            "Shopping Queries Data Set (ESCI): its two Parquet files, by version, locale and split.",
+        ),
+        ("wands", "Wands", "Wayfair Annotation Dataset (WANDS): its three tab-separated files."),
+        ("magellan", "Magellan", "Magellan and DeepMatcher sets: pairs of records, one CSV file a split."),
+    ):
+        yield DatasetSpec(
+            name=f"core.{name}",
+            summary=summary,
+            factory=f"{DATA}.{name}:read",
+            config=f"{DATA}.official_config:{module}Config",
+            gives=PAIRS,
+        )
+    yield from _structured()
     yield DatasetSpec(
         name="core.folder",
         summary="A folder prodmatch wrote: Parquet tables and dataset.toml.",
@@ -217,6 +281,77 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         config=f"{DATA}.folder_config:FolderConfig",
         gives=PAIRS | {"engagements", "groups", "events"},
     )
+
+
+def _structured() -> Iterator[DatasetSpec]:
+    """Yield the readers that give groups, a graph of products, or events."""
+    groups, graph, events = {"products", "groups"}, {"products", "engagements"}, {"events"}
+    for name, factory, config, gives, summary in (
+        (
+            "groups",
+            "groups:read",
+            "groups_config:GroupsConfig",
+            groups,
+            "Items labelled by group, one a row.",
+        ),
+        (
+            "shopee",
+            "groups:read_shopee",
+            "groups_config:ShopeeConfig",
+            groups,
+            "Shopee price match guarantee: listings grouped by product.",
+        ),
+        (
+            "edges",
+            "edges:read",
+            "graph_config:EdgesConfig",
+            graph,
+            "Directed product graphs: tables of edges, SNAP edge lists, npz arrays.",
+        ),
+        (
+            "citeseer",
+            "edges:read_citeseer",
+            "graph_config:CiteseerConfig",
+            graph,
+            "Citeseer: directed citations, with the words of each paper.",
+        ),
+        (
+            "amazon_metadata",
+            "amazon_metadata:read",
+            "graph_config:AmazonMetadataConfig",
+            graph,
+            "Amazon product metadata: also bought, also viewed.",
+        ),
+        ("events", "events:read", "events_config:EventsConfig", events, "Event logs with conversions."),
+        (
+            "criteo",
+            "events:read_criteo",
+            "events_config:CriteoConfig",
+            events,
+            "Criteo conversion logs: clicks and when they converted.",
+        ),
+        (
+            "criteo_display",
+            "events:read_criteo_display",
+            "events_config:CriteoDisplayConfig",
+            events,
+            "Criteo display advertising: clicks in order of time, without times.",
+        ),
+        (
+            "talkingdata",
+            "events:read_talkingdata",
+            "events_config:TalkingDataConfig",
+            events,
+            "TalkingData: clicks on advertisements, and downloads of the app.",
+        ),
+    ):
+        yield DatasetSpec(
+            name=f"core.{name}",
+            summary=summary,
+            factory=f"{DATA}.{factory}",
+            config=f"{DATA}.{config}",
+            gives=gives,
+        )
 
 
 @hookimpl
@@ -262,7 +397,7 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             name=name,
             summary=summary,
             factory=f"{EVALUATION}.{module}:{name}",
-            needs={"judgements"},
+            needs={"classes"},
             direction=direction,
         )
     for name, function, summary in (
@@ -288,7 +423,16 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             name=name,
             summary=summary,
             factory=f"{EVALUATION}.ranking:{function}",
-            needs={"judgements"},
+            # Of neighbours only the first are kept: what counts every right one cannot be told from them.
+            needs=frozenset() if name in ("mrr@k", "hit_rate@k") else {"classes"},
             direction="higher",
             reads="ranking",
         )
+    yield MeasureSpec(
+        name="map_at_r",
+        summary="Precision averaged over the first R neighbours, R being how many are right.",
+        factory=f"{EVALUATION}.retrieval:map_at_r",
+        needs={"neighbours"},
+        direction="higher",
+        paper="arXiv 2003.08505, section 3.2",
+    )

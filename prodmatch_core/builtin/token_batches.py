@@ -14,7 +14,7 @@ import torch
 from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
-from prodmatch_core.components.encoder import Batch, pad_ragged
+from prodmatch_core.components.encoder import Batch, Rows, pad_ragged
 
 CHUNK = 16_384
 "Texts handed to the tokenizer at once; bounds the memory its results take before they become arrays."
@@ -135,13 +135,15 @@ class PairBatches:
         self.query_base = template.specials
         self.product_base = self.query_base + len(queries.values)
 
-    def lengths(self, query: np.ndarray, product: np.ndarray) -> np.ndarray:
+    def lengths(self, query: Rows, product: Rows) -> np.ndarray:
         """Return the tokens of each pair, special tokens included, (n,) int64."""
+        assert query is not None and product is not None
         first, second = self._fit(query, product)
         return first + second + self.template.specials
 
-    def batch(self, query: np.ndarray, product: np.ndarray) -> Batch:
+    def batch(self, query: Rows, product: Rows) -> Batch:
         """Return `ids`, `mask` and, where the network reads them, `types` and `flags`, (n, longest) each."""
+        assert query is not None and product is not None
         first, second = self._fit(query, product)
         texts = {
             FIRST: (self.query_base + self.queries.offsets[query], first),
@@ -167,14 +169,18 @@ class TowerBatches:
         }
         self.template, self.inputs = template, inputs
 
-    def lengths(self, query: np.ndarray, product: np.ndarray) -> np.ndarray:
+    def lengths(self, query: Rows, product: Rows) -> np.ndarray:
         """Return the tokens of both sides together, special tokens included, (n,) int64."""
-        return self.counts["query"][query] + self.counts["product"][product] + 2 * self.template.specials
+        sides = (("query", query), ("product", product))
+        found = [self.counts[name][rows] + self.template.specials for name, rows in sides if rows is not None]
+        return np.sum(found, axis=0)
 
-    def batch(self, query: np.ndarray, product: np.ndarray) -> Batch:
+    def batch(self, query: Rows, product: Rows) -> Batch:
         """Return `query_ids`, `query_mask`, `product_ids`, `product_mask` and types likewise, (n, longest) each."""
         batch: dict[str, Tensor] = {}
         for name, rows in (("query", query), ("product", product)):
+            if rows is None:
+                continue
             starts = self.template.specials + self.sides[name].offsets[rows]
             texts = {FIRST: (starts, self.counts[name][rows])}
             tensors = _lay_out(self.template, self.pools[name], texts, self.inputs)

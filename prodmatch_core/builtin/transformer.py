@@ -59,8 +59,8 @@ class TransformerEncoder(Encoder):
         """
         if config.model:
             return cls(config, LanguageModel.pretrained(config.model))
-        queries = data.corpus.query_texts()
-        texts = [queries[row] for row in np.unique(data.train.query)] + data.corpus.product_texts(
+        queries = data.corpus.query_texts(config.fields)
+        texts = [queries[row] for row in np.unique(data.train.query) if row >= 0] + data.corpus.product_texts(
             config.fields
         )
         model = LanguageModel.small(
@@ -87,7 +87,7 @@ class TransformerEncoder(Encoder):
     def prepare(self, corpus: Corpus) -> Prepared:
         """Tokenise every query and product once."""
         config, tokenizer = self.config, self.model.tokenizer
-        queries = Tokens.of(corpus.query_texts(), tokenizer, config.max_length)
+        queries = Tokens.of(corpus.query_texts(config.fields), tokenizer, config.max_length)
         products = Tokens.of(corpus.product_texts(config.fields), tokenizer, config.max_length)
         inputs = self.model.inputs(config.flags)
         if config.mode == "two_tower":
@@ -100,7 +100,10 @@ class TransformerEncoder(Encoder):
         """Return `pair`, or `query` and `product`, (batch, width) float32."""
         if self.config.mode == "cross_encoder":
             return Encoding(pair=self._vectors(batch))
-        return Encoding(query=self._vectors(batch, "query_"), product=self._vectors(batch, "product_"))
+        query, product = (
+            self._vectors(batch, side) if f"{side}mask" in batch else None for side in ("query_", "product_")
+        )
+        return Encoding(query=query, product=product)
 
     def _vectors(self, batch: Batch, prefix: str = "") -> Tensor:
         mask = batch[f"{prefix}mask"]

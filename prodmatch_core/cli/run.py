@@ -22,7 +22,18 @@ from prodmatch_core.cli.tables import print_table
 
 RUNS = Path("runs")
 "Where runs go that are given no --out."
-LEADING = ("macro_f1", "accuracy", "average_precision", "ndcg", "nll", "ece")
+LEADING = (
+    "macro_f1",
+    "accuracy",
+    "roc_auc",
+    "average_precision",
+    "ndcg",
+    "nll",
+    "ece",
+    "hit_rate@1",
+    "mrr@10",
+    "map_at_r",
+)
 "Measures the closing table shows beside the headline, where the run has them."
 COLUMNS = 4
 "Measures that fit a terminal."
@@ -63,14 +74,18 @@ def run(
     from prodmatch_core.progress import reporting
     from prodmatch_core.rundir import free_name
     from prodmatch_core.runner import run_pipeline
+    from prodmatch_core.training import processes
 
     if out is None:
         out = RUNS / pipeline.pipeline.name
         out = out if overwrite else free_name(out)
-    with reporting(quiet or as_json) as reporter:
+    main = processes.is_main()
+    with reporting(quiet or as_json or not main) as reporter:
         finished = run_pipeline(
             pipeline, out=out, context=context, overwrite=overwrite, registry=registry, reporter=reporter
         )
+    if not main:
+        return
     if as_json:
         print_json(finished.metrics)
         return

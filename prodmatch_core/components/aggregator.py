@@ -20,7 +20,7 @@ class MemberPredictions:
         names: the members.
         probabilities: (n, members, classes) float64.
         labels: (n,) int64 class index; -1 where unknown.
-        groups: (n,) int64 query number.
+        groups: (n,) int64 number of the query, or of the hour; rows of a group are not independent.
         weights: (n,) float64.
     """
 

@@ -61,15 +61,23 @@ class Encoding:
     product_states: States | None = None
 
 
-class Prepared(Protocol):
-    """A corpus made ready: batches are gathered from it by row number."""
+Rows = np.ndarray | None
+"(n,) int64 rows of one side of a corpus, or None for a side that is not read."
 
-    def batch(self, query: np.ndarray, product: np.ndarray) -> Batch:
-        """Return the tensors of the pairs (query[i], product[i]); rows are (n,) int64 into the corpus."""
+
+class Prepared(Protocol):
+    """A corpus made ready: batches are gathered from it by row number.
+
+    One of the two sides may be None where the encoder gives one vector per side (`embeddings`): then the other is
+    read alone, and its Encoding has no vectors of the missing side.
+    """
+
+    def batch(self, query: Rows, product: Rows) -> Batch:
+        """Return the tensors of the pairs (query[i], product[i]), or of one side; rows are (n,) int64."""
         ...
 
-    def lengths(self, query: np.ndarray, product: np.ndarray) -> np.ndarray:
-        """Return the cost of each pair in tokens, (n,) int64, for batching by length."""
+    def lengths(self, query: Rows, product: Rows) -> np.ndarray:
+        """Return the cost of each example in tokens, (n,) int64, for batching by length."""
         ...
 
 

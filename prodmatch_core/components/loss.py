@@ -19,7 +19,7 @@ class Output:
     """What a member says about a batch. Losses read it; none writes to it.
 
     Attributes:
-        labels: (batch,) int64 class index, 0 = best match.
+        labels: (batch,) int64 class index, 0 = best match; where examples are single items, the item's group.
         weights: (batch,) float32 per-example weights.
         logits: (batch, classes) float, or None.
         embeddings: (batch, width) float vectors of the items (or queries), or None.
@@ -44,13 +44,28 @@ class Output:
             return left @ functional.normalize(self.references.float(), dim=-1).T
 
 
+@attrs.frozen
+class Learnt:
+    """What a loss may know of the examples it will see.
+
+    Attributes:
+        scheme: what the labels of a pair mean.
+        classes: how many different labels the training examples have: classes of the scheme, or groups.
+        width: size of the member's vectors.
+    """
+
+    scheme: LabelScheme
+    classes: int
+    width: int
+
+
 class Loss(nn.Module, ABC):
     """One term of a member's loss: a weighted mean, so that weight 2 is a row twice and weight 0 a row absent."""
 
     @classmethod
-    def build(cls, config: Any, scheme: LabelScheme) -> Self:
-        """Make the loss for a label scheme; the default passes both to the constructor."""
-        return cls(config, scheme)
+    def build(cls, config: Any, learnt: Learnt) -> Self:
+        """Make the loss for a member's examples; the default passes the label scheme to the constructor."""
+        return cls(config, learnt.scheme)
 
     @abstractmethod
     def forward(self, output: Output) -> Tensor:

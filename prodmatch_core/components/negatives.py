@@ -8,7 +8,8 @@ states between encoding and interaction, and may have weights and a training pha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
 
 import attrs
 import numpy as np
@@ -38,6 +39,18 @@ class KnownPairs:
         return self._codes[np.minimum(position, len(self._codes) - 1)] == codes
 
 
+class Embed(Protocol):
+    """An encoder as it stands, as a function from rows of the corpus to vectors; only for encoders with embeddings."""
+
+    def queries(self, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors of queries, (n, width) float32 of length 1."""
+        ...
+
+    def products(self, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors of products, (n, width) float32 of length 1."""
+        ...
+
+
 class RowGenerator(ABC):
     """Adds rows to a batch of examples."""
 
@@ -46,8 +59,26 @@ class RowGenerator(ABC):
     def build(cls, config: Any, data: FitData) -> Self:
         """Make the generator for the examples of `data.train`."""
 
-    def refresh(self, epoch: int, rng: np.random.Generator) -> None:
-        """Hear that an epoch begins; miners renew their index here."""
+    def refresh(self, epoch: int, rng: np.random.Generator, embed: Embed) -> None:
+        """Hear that an epoch begins; miners renew their index here.
+
+        Args:
+            epoch: epochs done so far, over all phases.
+            rng: the epoch's generator.
+            embed: the member's encoder as it stands; calling it draws no random number.
+        """
+
+    @property
+    def figures(self) -> Mapping[str, int]:
+        """Return what the last refresh found, in numbers, for the log."""
+        return {}
+
+    def state(self) -> Mapping[str, np.ndarray]:
+        """Return what a resumed training cannot make again from seed, epoch and encoder: names and arrays."""
+        return {}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take back what `state` returned."""
 
     @abstractmethod
     def propose(self, batch: Examples, rng: np.random.Generator) -> Examples:

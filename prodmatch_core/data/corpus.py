@@ -23,9 +23,15 @@ class Corpus:
     products: pl.DataFrame
     "Rows of `Dataset.products` that are used."
 
-    def query_texts(self) -> list[str]:
-        """Return the text of each query, in row order."""
-        return self.queries["text"].to_list()
+    def query_texts(self, fields: Sequence[str] = ("title",)) -> list[str]:
+        """Return the text of each query, in row order.
+
+        Where the query side holds products (what is bought after them is asked), their `fields` are joined as
+        `product_texts` does.
+        """
+        if "text" in self.queries.columns:
+            return self.queries["text"].to_list()
+        return _joined(self.queries, fields)
 
     def product_texts(self, fields: Sequence[str] = ("title",)) -> list[str]:
         """Return `fields` of each product joined by a space, in row order.
@@ -35,15 +41,19 @@ class Corpus:
         Raises:
             DataError: a field is no text column of the products table.
         """
-        for field in fields:
-            if field not in PRODUCT_FIELDS:
-                hint = did_you_mean(field, PRODUCT_FIELDS)
-                raise DataError(f'products have no text field "{field}"{hint}')
-        present = [field for field in fields if field in self.products.columns]
-        if not present:
-            return [""] * self.products.height
-        joined = pl.concat_str(present, separator=" ", ignore_nulls=True)
-        return self.products.select(joined.fill_null("").alias("text"))["text"].to_list()
+        return _joined(self.products, fields)
+
+
+def _joined(products: pl.DataFrame, fields: Sequence[str]) -> list[str]:
+    for field in fields:
+        if field not in PRODUCT_FIELDS:
+            hint = did_you_mean(field, PRODUCT_FIELDS)
+            raise DataError(f'products have no text field "{field}"{hint}')
+    present = [field for field in fields if field in products.columns]
+    if not present:
+        return [""] * products.height
+    joined = pl.concat_str(present, separator=" ", ignore_nulls=True)
+    return products.select(joined.fill_null("").alias("text"))["text"].to_list()
 
 
 @attrs.frozen(eq=False)
@@ -55,7 +65,7 @@ class Examples:
     product: np.ndarray
     "(n,) int64, rows of `Corpus.products`."
     label: np.ndarray
-    "(n,) int64, class index with 0 the best match; -1 where unknown."
+    "(n,) int64, class index with 0 the best match, or number of the group; -1 where unknown."
     weight: np.ndarray
     "(n,) float32, factor of the example in losses."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -10,6 +11,9 @@ import polars as pl
 
 from prodmatch_core.data.tables import SCHEMAS, check_table
 from prodmatch_core.errors import DataError
+
+_PIECE = 1 << 18
+"Values of a column hashed at once."
 
 
 def _words(values: Iterable[str]) -> tuple[str, ...]:
@@ -99,24 +103,47 @@ class Dataset:
     def fingerprint(self) -> str:
         """Return a SHA-256 over names, types and values of all tables and the label scheme.
 
-        The same rows in the same order give the same fingerprint on every machine and Polars version.
+        The same rows in the same order give the same fingerprint on every machine and Polars version. It is
+        worked out once: whoever changes a table makes a new data set.
         """
-        digest = hashlib.sha256(repr(self.scheme).encode())
-        for name, table in self.tables():
-            digest.update(f"{name}:{table.height}".encode())
-            for column in table.iter_columns():
-                _update(digest, column)
-        return digest.hexdigest()
+        return self._fingerprint
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint_of(self.scheme, self.tables())
 
 
-def _update(digest: hashlib._Hash, column: pl.Series, rows: int = 1 << 18) -> None:
-    digest.update(f"{column.name}:{column.dtype}".encode())
-    for start in range(0, max(len(column), 1), rows):
-        part = column.slice(start, rows)
-        digest.update(part.is_null().to_numpy().tobytes())
-        if part.dtype == pl.String:
-            part = part.fill_null("")
-            digest.update(part.str.len_bytes().to_numpy().tobytes())
-            digest.update((part.str.join("").item() or "").encode())
-        else:
-            digest.update(part.to_physical().fill_null(0).to_numpy().tobytes())
+def fingerprint_of(
+    scheme: LabelScheme | None, tables: Iterable[tuple[str, pl.DataFrame | pl.LazyFrame]]
+) -> str:
+    """Return the fingerprint of tables, in memory or on disk, which are read a piece of a column at a time.
+
+    Args:
+        scheme: label scheme, if there is one.
+        tables: (name, table) in the order of SCHEMAS, columns as `check_table` leaves them.
+    """
+    digest = hashlib.sha256(repr(scheme).encode())
+    for name, table in tables:
+        lazy = table.lazy()
+        height = table.height if isinstance(table, pl.DataFrame) else lazy.select(pl.len()).collect().item()
+        digest.update(f"{name}:{height}".encode())
+        for column, dtype in lazy.collect_schema().items():
+            digest.update(f"{column}:{dtype}".encode())
+            for start in range(0, max(height, 1), _PIECE):
+                if isinstance(table, pl.DataFrame):
+                    piece = table.get_column(column).slice(start, _PIECE)
+                else:
+                    piece = table.slice(start, _PIECE).select(column).collect().to_series()
+                _update(digest, piece)
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, piece: pl.Series) -> None:
+    digest.update(piece.is_null().to_numpy().tobytes())
+    if piece.dtype == pl.String:
+        piece = piece.fill_null("")
+        digest.update(piece.str.len_bytes().to_numpy().tobytes())
+        # as bytes: to make a Python text of it and encode that again takes longer than the hash
+        digest.update(piece.str.join("").cast(pl.Binary).item() or b"")
+    else:
+        digest.update(piece.to_physical().fill_null(0).to_numpy().tobytes())

@@ -6,6 +6,7 @@ some misplaced quotes in its own way, so a file with any of that goes through th
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -34,6 +35,10 @@ _SUFFIXES = {
 }
 
 
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"What Polars raises on a damaged Parquet file; some damage makes it panic, which is no Exception."
+
+
 @attrs.frozen(eq=False)
 class RawTable:
     """The records of a file before anything is made of them."""
@@ -47,7 +52,15 @@ class RawTable:
     "Returns the number of each record's first row as an editor shows it."
 
 
-def read_table(path: Path, format: str, encoding: str, quote: str, bad: BadRows) -> RawTable:
+def read_table(
+    path: Path,
+    format: str,
+    encoding: str,
+    quote: str,
+    bad: BadRows,
+    header: Sequence[str] = (),
+    rows: int = 0,
+) -> RawTable:
     """Read the records of a file.
 
     Args:
@@ -57,19 +70,23 @@ def read_table(path: Path, format: str, encoding: str, quote: str, bad: BadRows)
         encoding: of CSV, TSV and JSON lines.
         quote: character around CSV and TSV fields that contain separators or line breaks; empty for none.
         bad: hears of rows that cannot be parsed.
+        header: names of the columns of a CSV or TSV file that has none in its first row.
+        rows: read only so many lines of a file with `header`; 0: all.
 
     Raises:
         DataError: the file cannot be read or has no records, or a row is bad and bad rows are not skipped.
     """
-    data = _content(path)
+    data = read_content(path)
+    if rows and header:
+        data = b"\n".join(data.split(b"\n", rows)[:rows])
     if format == "auto":
         format = _guess_format(path, data)
     if format == "parquet":
         table = _parquet(path, data)
     elif format == "jsonl":
-        table = _json_lines(path, _decode(path, data, encoding), bad)
+        table = _json_lines(path, decode_text(path, data, encoding), bad)
     else:
-        table = _separated(path, data, format, encoding, quote, bad)
+        table = _separated(path, data, format, encoding, quote, bad, header)
     if table.frame.width == 0 or table.total == 0:
         raise DataError(f"{path}: no rows, only a header. Check that the file was written completely.")
     return table
@@ -84,7 +101,22 @@ def as_text(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
     return pl.DataFrame([_text_column(column, path) for column in frame.iter_columns()])
 
 
-def _content(path: Path) -> bytes:
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def has_text(dtype: pl.DataType) -> bool:
+    """Return whether values of a type can be written as text, lists left aside."""
+    return not (dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration))
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked where they are gzipped.
+
+    Raises:
+        DataError: it is a folder, is empty, or cannot be read or unpacked.
+    """
     if path.is_dir():
         raise DataError(
             f"{path}: is a folder where a file is expected. Name a file in it, or read a folder that "
@@ -122,7 +154,12 @@ def _guess_format(path: Path, data: bytes) -> str:
     return "tsv" if found == "csv" and b"\t" in header and b"," not in header else found
 
 
-def _decode(path: Path, data: bytes, encoding: str) -> str:
+def decode_text(path: Path, data: bytes, encoding: str) -> str:
+    """Return the text of a file without a byte order mark.
+
+    Raises:
+        DataError: a byte is not of the encoding; the message says which and in which row.
+    """
     try:
         return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -134,18 +171,24 @@ def _decode(path: Path, data: bytes, encoding: str) -> str:
         ) from None
 
 
-def _separated(path: Path, data: bytes, format: str, encoding: str, quote: str, bad: BadRows) -> RawTable:
+def _separated(
+    path: Path, data: bytes, format: str, encoding: str, quote: str, bad: BadRows, header: Sequence[str]
+) -> RawTable:
     separator = "\t" if format == "tsv" else ","
-    text = _decode(path, data, encoding)
+    text = decode_text(path, data, encoding)
+    above = 1 if header else 0
+    if header:
+        text = separator.join(header) + "\n" + text
     names = _header(path, text, separator, quote)
     frame = _parse_fast(text.encode(), len(names), separator, quote)
     if frame is not None:
         frame.columns = names
-        return RawTable(path, frame, frame.height, partial(_line_numbers, frame))
+        return RawTable(path, frame, frame.height, partial(_line_numbers, frame, above))
     rows: list[int] = []
     columns: list[list[str]] = [[] for _ in names]
     skipped: list[BadRow] = []
-    for number, record in _records(_lines(text), len(names), separator, quote):
+    for line, record in _records(_lines(text), len(names), separator, quote):
+        number = line - above
         if isinstance(record, str):
             remedy = "Quote fields that contain the separator, a quote or a line break"
             skipped.append(BadRow(number, "", record, remedy))
@@ -194,11 +237,14 @@ def _parse_fast(data: bytes, width: int, separator: str, quote: str) -> pl.DataF
     return frame if sure else None
 
 
-def _line_numbers(frame: pl.DataFrame) -> list[int]:
-    """Return the line each record starts on, given all records of a file without blank lines."""
+def _line_numbers(frame: pl.DataFrame, above: int) -> list[int]:
+    """Return the line each record starts on, given all records of a file without blank lines.
+
+    `above` is how many lines were put above those of the file.
+    """
     breaks = sum(name.count("\n") for name in frame.columns)
     lines = 1 + frame.select(pl.sum_horizontal(pl.all().str.count_matches("\n", literal=True).fill_null(0)))
-    return (lines.to_series().cum_sum().shift(1, fill_value=0) + 2 + breaks).to_list()
+    return (lines.to_series().cum_sum().shift(1, fill_value=0) + 2 + breaks - above).to_list()
 
 
 def _unusual_quoting(data: bytes, separator: str, quote: str) -> bool:
@@ -302,10 +348,9 @@ def _text(value: Any) -> str | None:
 def _parquet(path: Path, data: bytes) -> RawTable:
     try:
         frame = pl.read_parquet(io.BytesIO(data))
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
+    except UNREADABLE as error:
         raise DataError(
-            f"{path}: not a Parquet file, or damaged: {reason}. Write or fetch the file again."
+            f"{path}: not a Parquet file, or damaged: {first_line(error)}. Write or fetch the file again."
         ) from None
     return RawTable(path, frame, frame.height, lambda: range(1, frame.height + 1))
 
@@ -318,8 +363,12 @@ def _text_column(column: pl.Series, path: Path) -> pl.Series:
         whole = column.is_finite() & (column == column.floor()) & (column.abs() < 2**53)
         digits = column.cast(pl.Int64, strict=False).cast(pl.String)
         return digits.zip_with(whole.fill_null(False), column.cast(pl.String))
-    if isinstance(dtype, pl.List) and not isinstance(dtype.inner, (pl.List, pl.Struct)):
-        return column.cast(pl.List(pl.String)).list.join("\n", ignore_nulls=True)
-    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+    texts: pl.Series | None = None
+    with contextlib.suppress(pl.exceptions.PolarsError):  # some types, such as durations, have no text
+        if isinstance(dtype, pl.List) and not isinstance(dtype.inner, (pl.List, pl.Struct)):
+            texts = column.cast(pl.List(pl.String)).list.join("\n", ignore_nulls=True)
+        elif not (dtype.is_nested() or dtype in (pl.Binary, pl.Object)):
+            texts = column.cast(pl.String)
+    if texts is None:
         raise DataError(f"{path}, column {column.name}: holds {dtype}. Convert it to text or numbers.")
-    return column.cast(pl.String)
+    return texts

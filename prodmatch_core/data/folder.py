@@ -6,28 +6,36 @@ label scheme; the fingerprint in `dataset.toml` tells when a table was changed b
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import shutil
 import tomllib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import polars as pl
 
-from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.data.dataset import Dataset, LabelScheme, fingerprint_of
+from prodmatch_core.data.files import UNREADABLE, first_line
 from prodmatch_core.data.folder_config import FolderConfig
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.splits import check_references
-from prodmatch_core.data.tables import SCHEMAS
+from prodmatch_core.data.tables import SCHEMAS, arranged
 from prodmatch_core.errors import DataError
 
 FORMAT = 1
 "Version of the layout; a reader refuses versions it does not know."
 MANIFEST = "dataset.toml"
 "The file that makes a folder a data set."
+ROW_GROUP = 1 << 16
+"Rows of a Parquet row group, whatever the number of threads: it decides the bytes of a file."
+PART_ROWS = 1 << 17
+"Rows of a table that `write_parts` gathers before it puts them on disk."
 
 
 def read(config: FolderConfig, context: ReadContext) -> Dataset:
@@ -44,24 +52,29 @@ def read(config: FolderConfig, context: ReadContext) -> Dataset:
 def read_folder(path: Path) -> Dataset:
     """Return the data set that `write_folder` wrote to `path`; all its values are the same.
 
+    Truth tables stay on disk, and are read whenever one is asked for: they are as large as the rest, and only
+    reports look at them.
+
     Raises:
         DataError: `dataset.toml` or a table is missing, unreadable or changed since it was written.
     """
     manifest = _manifest(path)
     files = manifest["files"]
-    frames = {name: _table(path, name) for name in files}
-    truth = {Path(name).stem: frames[name] for name in files if name.startswith("truth/")}
+    tables = [name for name in files if not _is_truth(name)]
+    truth = TruthFolder(path, tuple(Path(name).stem for name in files if _is_truth(name)))
     scheme = manifest.get("scheme")
     dataset = Dataset(
         name=manifest["name"],
         scheme=LabelScheme(**scheme) if scheme else None,
-        truth=truth,
+        truth=truth if truth else {},
         licence=manifest["licence"],
         source=manifest["source"],
         notes=tuple(manifest["notes"]),
-        **{Path(name).stem: frame for name, frame in frames.items() if not name.startswith("truth/")},
+        **{Path(name).stem: _table(path, name) for name in tables},
     )
-    changed = [name for name, digest in files.items() if _digest(path / name) != digest]
+    changed = [name for name, digest in files.items() if _digest(path, name) != digest]
+    for name in changed:
+        _table(path, name)  # says what is wrong with a file that is no table any more
     same = dataset.fingerprint() == manifest["fingerprint"] and not any(
         n.startswith("truth/") for n in changed
     )
@@ -74,6 +87,20 @@ def read_folder(path: Path) -> Dataset:
     return dataset
 
 
+def summary(path: Path) -> tuple[str, dict[str, int], tuple[str, ...]]:
+    """Return name, rows of each table without truth, and notes of a folder, without reading its tables.
+
+    Raises:
+        DataError: `path` is no data set folder.
+    """
+    manifest = _manifest(path)
+    tables = [name for name in SCHEMAS if f"{name}.parquet" in manifest["files"]]
+    heights = {
+        name: pl.scan_parquet(path / f"{name}.parquet").select(pl.len()).collect().item() for name in tables
+    }
+    return manifest["name"], heights, tuple(manifest["notes"])
+
+
 def write_folder(dataset: Dataset, path: Path, overwrite: bool = False) -> None:
     """Write a data set as a folder, complete or not at all.
 
@@ -83,21 +110,127 @@ def write_folder(dataset: Dataset, path: Path, overwrite: bool = False) -> None:
     Raises:
         DataError: `path` is a file, holds other files, or holds a data set and `overwrite` is false.
     """
+    with _whole(path, overwrite) as temporary:
+        files = {}
+        truth = ((f"truth/{name}", table) for name, table in dataset.truth.items())
+        for name, table in itertools.chain(dataset.tables(), truth):
+            file = temporary / f"{name}.parquet"
+            file.parent.mkdir(exist_ok=True)
+            table.write_parquet(file, row_group_size=ROW_GROUP)
+            files[f"{name}.parquet"] = _digest(temporary, f"{name}.parquet")
+        text = _manifest_text(dataset, files, dataset.fingerprint())
+        (temporary / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_parts(
+    head: Dataset,
+    parts: Iterable[tuple[str, pl.DataFrame]],
+    path: Path,
+    overwrite: bool = False,
+    part_rows: int = PART_ROWS,
+) -> None:
+    """Write a data set that comes in parts as a folder, complete or not at all, without ever holding a table.
+
+    The files are, byte for byte, those of `write_folder`, however the rows are cut into parts.
+
+    Args:
+        head: name, label scheme, licence, source and notes; its tables are not looked at.
+        parts: (table, rows) in any order of tables; `truth.<table>` for truth. The rows of one table come in
+            order, with the same columns in each part. They are taken to be right: keys and references are
+            checked where the folder is read.
+        path: the folder.
+        overwrite: replace the data set that is there.
+        part_rows: rows of one table gathered before they are put on disk.
+
+    Raises:
+        DataError: as `write_folder`, or a part lacks a column.
+    """
+    with _whole(path, overwrite) as temporary:
+        store = _Parts(temporary / ".parts", part_rows)
+        for name, frame in parts:
+            schema = SCHEMAS.get(name)
+            store.add(name.replace(".", "/"), arranged(frame, schema, head.source) if schema else frame)
+        files = {}
+        # Tables first, in the order of the schemas, then truth in the order it came: as `write_folder` does.
+        names = [name for name in SCHEMAS if name in store.names]
+        for name in (*names, *(name for name in store.names if name not in SCHEMAS)):
+            store.join(name, temporary / f"{name}.parquet")
+            files[f"{name}.parquet"] = _digest(temporary, f"{name}.parquet")
+        store.folder.rmdir()
+        tables = ((name, pl.scan_parquet(temporary / f"{name}.parquet")) for name in names)
+        text = _manifest_text(head, files, fingerprint_of(head.scheme, tables))
+        (temporary / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+
+
+class _Parts:
+    """Tables on their way to disk: rows wait in memory until there are enough for a file."""
+
+    def __init__(self, folder: Path, part_rows: int) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.part_rows = part_rows
+        self._waiting: dict[str, list[pl.DataFrame]] = {}
+        self._files: dict[str, list[Path]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Return the tables that have come, in order of their first part."""
+        return list(self._waiting)
+
+    def add(self, name: str, frame: pl.DataFrame) -> None:
+        """Take the next rows of a table."""
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(frame)
+        if sum(part.height for part in waiting) >= self.part_rows:
+            self._flush(name)
+
+    def join(self, name: str, file: Path) -> None:
+        """Write all rows of a table to `file`, and forget them."""
+        if self._waiting[name]:
+            self._flush(name)
+        parts = self._files.pop(name)
+        file.parent.mkdir(exist_ok=True)
+        pl.scan_parquet(parts).sink_parquet(file, row_group_size=ROW_GROUP, maintain_order=True)
+        for part in parts:
+            part.unlink()
+
+    def _flush(self, name: str) -> None:
+        files = self._files.setdefault(name, [])
+        files.append(self.folder / f"{name.replace('/', '.')}-{len(files):05d}.parquet")
+        # Parts are read once and thrown away, so speed counts more than size.
+        pl.concat(self._waiting[name]).write_parquet(files[-1], compression="lz4", statistics=False)
+        self._waiting[name] = []
+
+
+@attrs.frozen
+class TruthFolder(Mapping[str, pl.DataFrame]):
+    """The truth tables of a folder by name, read anew whenever one is asked for."""
+
+    path: Path
+    names: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> pl.DataFrame:
+        if name not in self.names:
+            raise KeyError(name)
+        return _table(self.path, f"truth/{name}.parquet")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@contextlib.contextmanager
+def _whole(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of `path` if all goes well, and vanishes if not."""
     _check_target(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Renaming is atomic only within a file system, so the temporary folder is a neighbour.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
         temporary.mkdir()
-        files = {}
-        tables = {f"{name}.parquet": table for name, table in dataset.tables()}
-        tables |= {f"truth/{name}.parquet": table for name, table in dataset.truth.items()}
-        for name, table in tables.items():
-            file = temporary / name
-            file.parent.mkdir(exist_ok=True)
-            table.write_parquet(file)
-            files[name] = _digest(file)
-        (temporary / MANIFEST).write_text(_manifest_text(dataset, files), encoding="utf-8", newline="\n")
+        yield temporary
         _put(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -155,20 +288,44 @@ def _manifest(path: Path) -> dict[str, Any]:
             f"{file}: format {version} where this version of prodmatch reads format {FORMAT}. "
             "Write the folder again with this version, or install the version that wrote it."
         )
-    expected = {"name": str, "licence": str, "source": str, "notes": list, "fingerprint": str, "files": dict}
+    expected: dict[str, Callable[[Any], bool]] = {
+        "name": _is_text,
+        "licence": _is_text,
+        "source": _is_text,
+        "notes": _is_texts,
+        "fingerprint": _is_text,
+        "files": lambda value: isinstance(value, dict) and _is_texts(list(value.values())),
+    }
     if "scheme" in manifest:
-        expected["scheme"] = dict
-    wrong = [key for key, kind in expected.items() if not isinstance(manifest.get(key), kind)]
-    known = {f"{name}.parquet" for name in SCHEMAS}
-    wrong += [
-        f"files.{name}" for name in manifest.get("files", ()) if name not in known and not _is_truth(name)
-    ]
-    scheme = manifest.get("scheme", {})
-    if isinstance(scheme, dict) and scheme and set(scheme) != {"name", "labels", "gains", "positive"}:
-        wrong.append("scheme")
+        expected["scheme"] = _is_scheme
+    wrong = [key for key, fits in expected.items() if not fits(manifest.get(key))]
+    if not wrong:
+        known = {f"{name}.parquet" for name in SCHEMAS}
+        wrong = [f"files.{name}" for name in manifest["files"] if name not in known and not _is_truth(name)]
     if wrong:
         raise DataError(f"{file}: {', '.join(wrong)} is missing or not as written. Write the folder again.")
     return manifest
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_scheme(value: Any) -> bool:
+    """Return whether a value has the fields of a label scheme, each of its type."""
+    return (
+        isinstance(value, dict)
+        and set(value) == {"name", "labels", "gains", "positive"}
+        and _is_text(value["name"])
+        and _is_texts(value["labels"])
+        and _is_texts(value["positive"])
+        and isinstance(value["gains"], list)
+        and all(type(gain) is float for gain in value["gains"])
+    )
 
 
 def _is_truth(name: str) -> bool:
@@ -181,29 +338,33 @@ def _table(path: Path, name: str) -> pl.DataFrame:
     try:
         return pl.read_parquet(file, glob=False)
     except FileNotFoundError:
+        raise _missing(path, name) from None
+    except UNREADABLE as error:
         raise DataError(
-            f"{path}: {name} is missing, {MANIFEST} lists it. Restore it or write the folder again."
-        ) from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(
-            f"{file}: not a Parquet file, or damaged: {reason}. Write the folder again."
+            f"{file}: not a Parquet file, or damaged: {first_line(error)}. Write the folder again."
         ) from None
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _digest(path: Path, name: str) -> str:
+    try:
+        with (path / name).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise _missing(path, name) from None
 
 
-def _manifest_text(dataset: Dataset, files: Mapping[str, str]) -> str:
+def _missing(path: Path, name: str) -> DataError:
+    return DataError(f"{path}: {name} is missing, {MANIFEST} lists it. Restore it or write the folder again.")
+
+
+def _manifest_text(dataset: Dataset, files: Mapping[str, str], fingerprint: str) -> str:
     head: dict[str, Any] = {
         "format": FORMAT,
         "name": dataset.name,
         "licence": dataset.licence,
         "source": dataset.source,
         "notes": list(dataset.notes),
-        "fingerprint": dataset.fingerprint(),
+        "fingerprint": fingerprint,
     }
     sections: dict[str, Mapping[str, Any]] = {}
     if dataset.scheme is not None:

@@ -24,9 +24,10 @@ def _is_encoding(value: Any) -> bool:
 
 encoding = Expected("a text encoding, like utf-8 or ISO-8859-1", _is_encoding)
 "The name of a text encoding."
-_one_character = Expected(
+quote = Expected(
     "one character, or nothing", lambda v: isinstance(v, str) and (v == "" or (len(v) == 1 and v.isascii()))
 )
+"The character around fields, or nothing."
 _labels = Expected(
     "two or more different labels",
     lambda v: len(v) > 1 and len(set(v)) == len(v) and all(isinstance(x, str) and x.strip() for x in v),
@@ -99,7 +100,7 @@ class PairsConfig:
     "Format of the file, plain or gzipped; auto: by its name."
     encoding: str = attrs.field(default="utf-8", validator=encoding)
     "Encoding of CSV, TSV and JSON lines."
-    quote: str = attrs.field(default='"', validator=_one_character)
+    quote: str = attrs.field(default='"', validator=quote)
     "Character around CSV and TSV fields with separators or line breaks; empty: none, quotes are plain text."
     columns: Columns = attrs.field(factory=Columns)
     "Which column of the file holds what."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from prodmatch_core.data.dataset import Dataset
-from prodmatch_core.data.pairs import Origin, read_pairs
+from prodmatch_core.data.judged import Origin
+from prodmatch_core.data.pairs import read_pairs
 from prodmatch_core.data.pairs_config import Columns, CrowdflowerConfig, HomeDepotConfig, PairsConfig, Scheme
 from prodmatch_core.data.reading import ReadContext
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -46,9 +47,34 @@ class ReadContext:
         """
         places = [folder / path for folder in (self.root, self.base) if folder is not None]
         for place in places:
-            if place.exists():
+            if _exists(place):
                 return place
         raise DataError(
             f"{path}: not found; looked for {' and '.join(str(p) for p in places)}. "
             "Name the folder that holds it with --data DIR or the environment variable PRODMATCH_DATA."
         )
+
+    def find_files(self, folder: str, names: Sequence[str], remedy: str) -> list[Path]:
+        """Return the existing files `names` in the folder that `find` finds for `folder`.
+
+        Raises:
+            DataError: the folder, or a file in it, is not there; all absent files are named, with `remedy`.
+        """
+        place = self.find(folder)
+        if not place.is_dir():
+            raise DataError(f"{place}: is a file where a folder is expected. {remedy}")
+        absent = [name for name in names if not (_exists(place / name) and (place / name).is_file())]
+        if absent:
+            there = sorted(entry.name for entry in place.iterdir())
+            rest = f" and {len(there) - 8} more" if len(there) > 8 else ""
+            held = f"it holds {', '.join(there[:8])}{rest}" if there else "it is empty"
+            raise DataError(f"{place}: {', '.join(absent)} not found in this folder; {held}. {remedy}")
+        return [place / name for name in names]
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is such a path; a name no file can have is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

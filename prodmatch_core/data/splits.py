@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 import attrs
 import polars as pl
 
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.reading import SplitConfig
+from prodmatch_core.data.structure import check_structure
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.data.texts import normalised
 from prodmatch_core.errors import DataError
@@ -49,24 +51,38 @@ def split_by_query(
         free = keyed.join(fixed, on="key", how="anti")
     else:
         keyed = keyed.with_columns(split=pl.lit("train"))
-    order = _shuffled_strata(free, split.seed, classes)
+    order = shuffled_strata(free, split.seed, classes)
+    cut = cut_splits(order, split, missing)
+    return keyed.join(cut, on="key", how="left", maintain_order="left").select(
+        "query_id", split=pl.coalesce("cut", "split")
+    )
+
+
+def cut_splits(order: pl.Series, split: SplitConfig, missing: Collection[str]) -> pl.DataFrame:
+    """Cut the splits `missing` out of keys in a drawn order, evenly spread over it.
+
+    Args:
+        order: (n,) String, distinct keys.
+        split: the shares.
+        missing: some of valid and test; the others are there already.
+
+    Returns:
+        Columns key and cut, for the keys that leave train. From three keys on no split with a share is empty.
+    """
     count = len(order)
     shares = {name: getattr(split, name) if name in missing else 0.0 for name in ("valid", "test")}
-    kept = 1 + (shares["valid"] > 0 and count > 2)  # a training text, and where there are enough a valid one
+    kept = 1 + (shares["valid"] > 0 and count > 2)  # a training key, and where there are enough a valid one
     test = _share(count, shares["test"], room=count - kept)
     valid = _share(count, shares["valid"], room=count - 1 - test)
     in_test = _every(count, test)
     rest = order.filter(~in_test)
     in_valid = _every(len(rest), valid)
-    cut = pl.DataFrame(
+    return pl.DataFrame(
         {
             "key": pl.concat([order.filter(in_test), rest.filter(in_valid)]),
             "cut": ["test"] * test + ["valid"] * valid,
         },
         schema={"key": pl.String, "cut": pl.String},
-    )
-    return keyed.join(cut, on="key", how="left", maintain_order="left").select(
-        "query_id", split=pl.coalesce("cut", "split")
     )
 
 
@@ -75,8 +91,10 @@ def check_references(dataset: Dataset) -> None:
 
     Raises:
         DataError: a judgement names a query, product, label or split that is not there, a judged query or
-            product has no text, a query is in two splits, or a weight is no weight; with table, row and id.
+            product has no text, a query is in two splits, a weight is no weight, or a table does not pass
+            `structure.check_structure`; with table, row and id.
     """
+    check_structure(dataset)
     judgements, queries, products = dataset.judgements, dataset.queries, dataset.products
     if queries is not None:
         blank = queries["text"].str.strip_chars() == ""
@@ -189,8 +207,14 @@ def _crossing(rows: pl.DataFrame, columns: list[str]) -> int:
     return int((seen["split"] > 1).sum())
 
 
-def _shuffled_strata(free: pl.DataFrame, seed: int, classes: pl.DataFrame | None) -> pl.Series:
-    """Return the distinct keys: strata of similar mean class one after the other, each shuffled by `seed`."""
+def shuffled_strata(free: pl.DataFrame, seed: int, classes: pl.DataFrame | None) -> pl.Series:
+    """Return the distinct keys: strata of similar mean class one after the other, each shuffled by `seed`.
+
+    Args:
+        free: column key; with `classes` also query_id.
+        seed: of the shuffle; the order is that of a hash of seed and key, whatever the order of rows.
+        classes: columns query_id and class; without them there is one stratum.
+    """
     keys = free["key"].unique()
     dice = [
         int.from_bytes(hashlib.blake2b(f"{seed}\x00{key}".encode(), digest_size=8).digest(), "big")

@@ -119,16 +119,11 @@ EVENTS = TableSchema(
 SCHEMAS = {schema.name: schema for schema in (PRODUCTS, QUERIES, JUDGEMENTS, ENGAGEMENTS, GROUPS, EVENTS)}
 
 
-def check_table(frame: pl.DataFrame, schema: TableSchema, where: str) -> pl.DataFrame:
-    """Return `frame` with the schema's columns first, in order and of the schema's types.
-
-    Args:
-        frame: the table as it was read.
-        schema: what it should be.
-        where: file or source, named in errors.
+def arranged(frame: pl.DataFrame, schema: TableSchema, where: str) -> pl.DataFrame:
+    """Return `frame` with the schema's columns first, in order and of the schema's types; values are not looked at.
 
     Raises:
-        DataError: a column is missing, of another type, unknown, or null where it must not be, or a key repeats.
+        DataError: a column is missing, of another type or unknown.
     """
     missing = [n for n, c in schema.columns.items() if not c.optional and n not in frame.columns]
     if missing:
@@ -144,13 +139,28 @@ def check_table(frame: pl.DataFrame, schema: TableSchema, where: str) -> pl.Data
         )
     present = {n: c for n, c in schema.columns.items() if n in frame.columns}
     try:
-        frame = frame.select(*(pl.col(n).cast(c.dtype) for n, c in present.items()), *extra)
+        return frame.select(*(pl.col(n).cast(c.dtype) for n, c in present.items()), *extra)
     except pl.exceptions.PolarsError as error:
         wrong = next(n for n, c in present.items() if _cast_fails(frame[n], c.dtype))
         raise DataError(
             f"{where}: table {schema.name}, column {wrong}: cannot read {frame.schema[wrong]} as "
             f"{present[wrong].dtype}: {_first_line(error)}"
         ) from error
+
+
+def check_table(frame: pl.DataFrame, schema: TableSchema, where: str) -> pl.DataFrame:
+    """Return `frame` with the schema's columns first, in order and of the schema's types.
+
+    Args:
+        frame: the table as it was read.
+        schema: what it should be.
+        where: file or source, named in errors.
+
+    Raises:
+        DataError: a column is missing, of another type, unknown, or null where it must not be, or a key repeats.
+    """
+    frame = arranged(frame, schema, where)
+    present = {n: c for n, c in schema.columns.items() if n in frame.columns}
     for name, column in present.items():
         if not column.nullable and frame[name].null_count():
             row = int(frame[name].is_null().arg_max() or 0)

@@ -16,6 +16,7 @@ from prodmatch_core.evaluation.classification import accuracy, confusion_matrix,
 from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic
 from prodmatch_core.evaluation.majority import majority
 from prodmatch_core.evaluation.ranking import tie_share
+from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.evaluation.significance import Interval, intervals, paired_bootstrap
 from prodmatch_core.evaluation.slices import Slice, by_frequency, by_locale
 from prodmatch_core.records import MeasureSpec
@@ -37,6 +38,7 @@ def assess(
     lines: Sequence[Line],
     *,
     examples: Examples,
+    groups: np.ndarray,
     train_labels: np.ndarray,
     rows: pl.DataFrame,
     scheme: LabelScheme,
@@ -50,6 +52,7 @@ def assess(
     Args:
         lines: who is measured.
         examples: the test split.
+        groups: (n,) int64 number of each example's group, 0..G-1; groups are resampled whole.
         train_labels: class index of every training row, for the majority class.
         rows: the judgements behind `examples`, in the same order.
         scheme: the labels.
@@ -58,43 +61,13 @@ def assess(
         evaluation: replicates and level of the intervals.
         seed: of the resamples; every line is measured on the same ones.
     """
-    by_line = {line.name: _evaluated(line, examples, train_labels, scheme) for line in lines}
-    final = by_line[lines[-1].name]
+    found = [_evaluated(line, examples, groups, train_labels, scheme) for line in lines]
+    final = found[-1]
     prepare: dict[str, Measure] = {spec.name: spec.load() for spec in measures}
-    statistics: dict[str, dict[str, Statistic]] = {
-        name: {measure: make(evaluated) for measure, make in prepare.items()}
-        for name, evaluated in by_line.items()
-    }
-    flat = {(name, measure): s for name, own in statistics.items() for measure, s in own.items()}
     settings: dict[str, Any] = {"seed": seed, "replicates": evaluation.replicates, "level": evaluation.level}
-    figures = intervals(flat, final, **settings)
+    named = [(line.name, line.kind, evaluated) for line, evaluated in zip(lines, found, strict=True)]
     return {
-        "headline": headline,
-        "level": evaluation.level,
-        "directions": {spec.name: spec.direction for spec in measures},
-        "lines": [
-            {
-                "name": line.name,
-                "kind": line.kind,
-                "measures": {measure: _plain(figures[line.name, measure]) for measure in prepare},
-            }
-            for line in lines
-        ],
-        "differences": [
-            {
-                "against": line.name,
-                "measure": headline,
-                **attrs.asdict(
-                    paired_bootstrap(
-                        statistics[lines[-1].name][headline],
-                        statistics[line.name][headline],
-                        final,
-                        **settings,
-                    )
-                ),
-            }
-            for line in lines[:-1]
-        ],
+        **_table(named, measures, headline, settings),
         "per_class": [attrs.asdict(scores) for scores in per_class_f1(final)],
         "confusion": confusion_matrix(final),
         "slices": [
@@ -105,39 +78,138 @@ def assess(
     }
 
 
+@attrs.frozen(eq=False)
+class RetrievedLine:
+    """One line of the headline table of a task that ranks neighbours: who ranks, and what was found."""
+
+    name: str
+    kind: str
+    found: Retrieved
+
+
+def assess_retrieved(
+    lines: Sequence[RetrievedLine],
+    *,
+    slices: Sequence[tuple[str, str, np.ndarray]],
+    measures: Sequence[MeasureSpec],
+    headline: str,
+    evaluation: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the figures of all lines on the test queries; the last line is the pipeline's own.
+
+    Args:
+        lines: who is measured.
+        slices: by what, name and (queries,) bool mask of parts of the queries.
+        measures: what is measured.
+        headline: the measure that differences and slices are given in.
+        evaluation: replicates and level of the intervals.
+        seed: of the resamples; every line is measured on the same ones.
+    """
+    settings: dict[str, Any] = {"seed": seed, "replicates": evaluation.replicates, "level": evaluation.level}
+    final = lines[-1].found
+    prepare = next(spec for spec in measures if spec.name == headline).load()
+    parts = []
+    for by, name, mask in slices:
+        part = final.subset(mask)
+        figures = intervals({headline: prepare(part)}, part, **settings)
+        parts.append(
+            {
+                "by": by,
+                "name": name,
+                "examples": len(part.relevant),
+                "queries": part.n_groups,
+                "measures": {measure: _plain(figure) for measure, figure in figures.items()},
+            }
+        )
+    named = [(line.name, line.kind, line.found) for line in lines]
+    return {**_table(named, measures, headline, settings), "slices": parts}
+
+
+def _table(
+    lines: Sequence[tuple[str, str, Any]],
+    measures: Sequence[MeasureSpec],
+    headline: str,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return every line's measures with intervals, and the last line's differences from the others."""
+    prepare = {spec.name: spec.load() for spec in measures}
+    statistics: dict[str, dict[str, Statistic]] = {
+        name: {measure: make(found) for measure, make in prepare.items()} for name, _, found in lines
+    }
+    flat = {(name, measure): s for name, own in statistics.items() for measure, s in own.items()}
+    last, _, final = lines[-1]
+    figures = intervals(flat, final, **settings)
+    return {
+        "headline": headline,
+        "level": settings["level"],
+        "directions": {spec.name: spec.direction for spec in measures},
+        "lines": [
+            {
+                "name": name,
+                "kind": kind,
+                "measures": {measure: _plain(figures[name, measure]) for measure in prepare},
+            }
+            for name, kind, _ in lines
+        ],
+        "differences": [
+            {
+                "against": name,
+                "measure": headline,
+                **attrs.asdict(
+                    paired_bootstrap(
+                        statistics[last][headline], statistics[name][headline], final, **settings
+                    )
+                ),
+            }
+            for name, _, _ in lines[:-1]
+        ],
+    }
+
+
 def evaluated_from(
-    examples: Examples, probabilities: np.ndarray, scheme: LabelScheme, decisions: np.ndarray | None = None
+    examples: Examples,
+    probabilities: np.ndarray,
+    scheme: LabelScheme,
+    decisions: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> Evaluated:
-    """Return examples and their probabilities in the form measures read; decisions default to the likeliest class."""
+    """Return examples and their probabilities in the form measures read.
+
+    Decisions default to the likeliest class, groups to the queries.
+    """
     return Evaluated(
         labels=examples.label,
         probabilities=probabilities,
         decisions=probabilities.argmax(axis=1) if decisions is None else decisions,
-        groups=np.unique(examples.query, return_inverse=True)[1],
+        groups=np.unique(examples.query, return_inverse=True)[1] if groups is None else groups,
         scheme=scheme,
         weights=examples.weight.astype(np.float64),
     )
 
 
-def _evaluated(line: Line, examples: Examples, train_labels: np.ndarray, scheme: LabelScheme) -> Evaluated:
+def _evaluated(
+    line: Line, examples: Examples, groups: np.ndarray, train_labels: np.ndarray, scheme: LabelScheme
+) -> Evaluated:
     classes = len(scheme.labels)
     reads_nothing = line.probabilities is None
     probabilities = np.full((len(examples), classes), 1 / classes) if reads_nothing else line.probabilities
     assert probabilities is not None
-    evaluated = evaluated_from(examples, probabilities, scheme, line.decisions)
+    evaluated = evaluated_from(examples, probabilities, scheme, line.decisions, groups)
     return majority(evaluated, train_labels) if reads_nothing else evaluated
 
 
 def _slices(evaluated: Evaluated, rows: pl.DataFrame) -> list[tuple[str, Slice]]:
     found: list[tuple[str, Slice]] = []
-    locales = rows["locale"].to_numpy()
-    if len(np.unique(locales)) > 1:
+    if "locale" in rows.columns and rows["locale"].n_unique() > 1:
+        locales = rows["locale"].to_numpy()
         found += [("locale", piece) for piece in by_locale(evaluated, locales)]
     frequency = None
     if "frequency" in rows.columns:
         frequency = np.full(evaluated.n_groups, np.nan)
         frequency[evaluated.groups] = rows["frequency"].to_numpy()
-    found += [("frequency", piece) for piece in by_frequency(evaluated, frequency)]
+    if "query_id" in rows.columns:
+        found += [("frequency", piece) for piece in by_frequency(evaluated, frequency)]
     return found
 
 

@@ -21,6 +21,7 @@ from prodmatch_core.evaluation.ranked import Ranked, rank
 Statistic: TypeAlias = Callable[[np.ndarray], float]
 "Weights of the rows, (n,) float64, to one figure."
 
+
 SUM_TOLERANCE = 1e-5
 "How far a row of probabilities may be from summing to 1: softmax in 32-bit floats is well within."
 
@@ -88,6 +89,11 @@ class Evaluated:
     def example_weights(self) -> np.ndarray:
         """Return the weights, (n,) float64, ones where none were given."""
         return np.ones(len(self.labels)) if self.weights is None else self.weights
+
+    @property
+    def queries(self) -> np.ndarray:
+        """Return the number of the query that each row is ranked for, (n,) int64."""
+        return self.groups
 
     @property
     def n_groups(self) -> int:

@@ -24,6 +24,7 @@ import numpy as np
 
 from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic, mean_of, ratio
 from prodmatch_core.evaluation.ranked import Ranked
+from prodmatch_core.evaluation.retrieved import Retrieved
 
 PerQuery: TypeAlias = Callable[[Ranked], np.ndarray]
 "What a ranking measure's factory is, its k bound: lists to (G,) float64, NaN where nothing can be found."
@@ -96,12 +97,12 @@ def hit_rate(ranked: Ranked, k: int) -> np.ndarray:
 def over_queries(per_query: PerQuery) -> Measure:
     """Return the measure of predictions that averages a ranking measure over queries by weight."""
 
-    def measure(evaluated: Evaluated) -> Statistic:
-        values = per_query(evaluated.ranked)
+    def measure(evaluated: Evaluated | Retrieved) -> Statistic:
+        values, query = per_query(evaluated.ranked), evaluated.queries
         # Shared out over a query's rows, so that the mean weight of a query needs no counting per replicate.
-        share = (1.0 / np.bincount(evaluated.groups))[evaluated.groups]
-        value = np.nan_to_num(values)[evaluated.groups] * share
-        possible = ~np.isnan(values)[evaluated.groups] * share
+        share = (1.0 / np.bincount(query))[query]
+        value = np.nan_to_num(values)[query] * share
+        possible = ~np.isnan(values)[query] * share
 
         def statistic(weights: np.ndarray) -> float:
             total = weights @ value

@@ -22,6 +22,23 @@ from prodmatch_core.sections import Pipeline
 STAGES = ("load", "members", "aggregate", "calibrate", "evaluate")
 "Stages of a run in the order they happen; JSON files keep their keys by name."
 
+CONTENTS = (
+    ("result", "Result"),
+    ("pipeline", "Pipeline"),
+    ("classes", "Classes"),
+    ("confusion", "Confusion"),
+    ("match", "Precision and recall"),
+    ("reliability", "Reliability"),
+    ("slices", "Slices"),
+    ("learning", "Learning"),
+    ("mistakes", "Mistakes"),
+    ("data", "Data"),
+    ("provenance", "Provenance"),
+)
+"Sections in the order of the page: identifier and title."
+OF_CLASSES = ("classes", "confusion", "match", "reliability")
+"Sections that only a task with class probabilities has."
+
 LANGUAGES: Mapping[str, str] = {"us": "en", "uk": "en", "gb": "en", "jp": "ja", "cn": "zh", "kr": "ko"}
 "Locales that data sets write as a country; a browser picks the letter shapes of a text by its language."
 
@@ -43,26 +60,36 @@ def context(run: Run, pipeline: Pipeline | ConfigError) -> dict[str, Any]:
             f"{run.path / 'metrics.json'}: {', '.join(absent)} missing or empty, so there is nothing "
             "to report. Run the pipeline again."
         )
-    evaluated = run.evaluated()
+    classes = run.task.answer == "classes"
     return {
         "metrics": metrics,
+        "task": run.task,
+        "contents": [item for item in CONTENTS if classes or item[0] not in OF_CLASSES],
         "verdict": verdict(metrics),
         "facts": _facts(run),
         "headline": headline(metrics),
         "drawing": pipeline_drawing(run, pipeline),
-        "per_class": [
-            _complete(row, "label", "precision", "recall", "f1", "support")
-            for row in metrics.get("per_class") or ()
-        ],
-        "confusion": confusion(metrics, run.scheme.labels),
-        "match": match_curve(metrics, evaluated),
-        "reliability": reliability(metrics, evaluated),
+        **(_of_classes(run, metrics) if classes else dict.fromkeys(OF_CLASSES)),
         "slices": slices(metrics),
         "learning": learning(run, metrics, pipeline),
         "mistakes": [_mistake(mistake) for mistake in run.mistakes],
         "data": data_card(run),
         "provenance": provenance(run),
         "positive": run.scheme.positive,
+    }
+
+
+def _of_classes(run: Run, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sections that only class probabilities have."""
+    evaluated = run.evaluated()
+    return {
+        "classes": [
+            _complete(row, "label", "precision", "recall", "f1", "support")
+            for row in metrics.get("per_class") or ()
+        ],
+        "confusion": confusion(metrics, run.scheme.labels),
+        "match": match_curve(metrics, evaluated),
+        "reliability": reliability(metrics, evaluated),
     }
 
 
@@ -76,11 +103,11 @@ def _facts(run: Run) -> list[str]:
     facts = []
     if counts.get("test") is not None:
         of = (
-            f" of {formats.count(counts['test_queries'])} queries"
+            f" of {formats.count(counts['test_queries'])} {run.task.grouped}"
             if counts.get("test_queries") is not None
             else ""
         )
-        facts.append(f"{formats.count(counts['test'])} test pairs{of}")
+        facts.append(f"{formats.count(counts['test'])} test {run.task.unit}{of}")
     facts.append(f"data {run.data.get('name') or formats.ABSENT}")
     facts.append(f"seed {run.provenance.get('seed', formats.ABSENT)}")
     facts.append(formats.moment(run.provenance.get("created")))
@@ -284,7 +311,11 @@ def learning(run: Run, metrics: Mapping[str, Any], pipeline: Pipeline | ConfigEr
 
 def _mistake(mistake: Mapping[str, Any]) -> dict[str, Any]:
     locale = str(mistake.get("locale") or "")
-    keys = ("query_id", "query", "product_id", "title", "locale", "label", "decided", "probability", "cause")
+    keys = (
+        *("query_id", "query", "product_id", "title", "locale"),
+        *("label", "decided", "probability", "cause"),
+        *("score", "wanted", "wanted_id"),
+    )
     return {
         **_complete(mistake, *keys),
         "lang": LANGUAGES.get(locale.lower(), locale.replace("_", "-").lower()),

@@ -51,7 +51,7 @@ def render(run: Run, sections: Sequence[Section] = (), *, registry: Registry | N
     """
     from prodmatch_core.report.content import context
 
-    return _template().render(**context(run, _pipeline(run, registry)), sections=sections)
+    return template().render(**context(run, _pipeline(run, registry)), sections=sections)
 
 
 def _pipeline(run: Run, registry: Registry | None) -> Pipeline | ConfigError:
@@ -64,7 +64,8 @@ def _pipeline(run: Run, registry: Registry | None) -> Pipeline | ConfigError:
         return error
 
 
-def _template() -> Any:
+def template(name: str = "report.html") -> Any:
+    """Return a template of this room, its filters and its manners in place."""
     import jinja2
     from markupsafe import Markup
 
@@ -82,7 +83,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("figure", "signed", "span", "count", "percent", "probability", "duration", "moment"):
-        environment.filters[name] = getattr(formats, name)
+    for filter_ in ("figure", "signed", "span", "count", "percent", "probability", "duration", "moment"):
+        environment.filters[filter_] = getattr(formats, filter_)
     environment.globals["version"] = prodmatch_core.__version__
-    return environment.get_template("report.html")
+    return environment.get_template(name)

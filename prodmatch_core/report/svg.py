@@ -151,25 +151,33 @@ class Plot:
         low, high = self.y_range
         return self.bottom - self.height * ((value - low) / (high - low) if high > low else 0.5)
 
-    def x_axis(self, values: Sequence[float], label: str = "", numbered: bool = True) -> list[str]:
-        """Return vertical grid lines at `values`, their numbers and the axis' name."""
+    def x_axis(
+        self,
+        values: Sequence[float],
+        label: str = "",
+        numbered: bool = True,
+        labels: Sequence[str] | None = None,
+    ) -> list[str]:
+        """Return vertical grid lines at `values`, their numbers (or `labels` instead) and the axis' name."""
         marks = [line(self.x(v), self.top, self.x(v), self.bottom) for v in values]
         if numbered:
             marks += [
                 text(self.x(v), self.bottom + 16, written, fill=MUTED, text_anchor="middle")
-                for v, written in zip(values, tick_labels(values), strict=True)
+                for v, written in zip(values, labels or tick_labels(values), strict=True)
             ]
         if label:
             middle = self.left + self.width / 2
             marks.append(text(middle, self.bottom + 34, label, fill=MUTED, text_anchor="middle"))
         return marks
 
-    def y_axis(self, values: Sequence[float], label: str = "") -> list[str]:
-        """Return horizontal grid lines at `values`, their numbers, and the axis' name above the plot."""
+    def y_axis(
+        self, values: Sequence[float], label: str = "", labels: Sequence[str] | None = None
+    ) -> list[str]:
+        """Return horizontal grid lines at `values`, their numbers (or `labels`), and the axis' name above."""
         marks = [line(self.left, self.y(v), self.right, self.y(v)) for v in values]
         marks += [
             text(self.left - 7, self.y(v) + 4, written, fill=MUTED, text_anchor="end")
-            for v, written in zip(values, tick_labels(values), strict=True)
+            for v, written in zip(values, labels or tick_labels(values), strict=True)
         ]
         if label:
             marks.append(text(self.left, self.top - 10, label, fill=MUTED))

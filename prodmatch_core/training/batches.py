@@ -31,6 +31,34 @@ def epoch_batches(
             yield cuts[index]
 
 
+def class_batches(
+    labels: np.ndarray, batch_size: int, per_class: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield the rows of one epoch in P x K batches: `per_class` rows of each of `batch_size / per_class` classes.
+
+    Every row comes once an epoch, so a long tail stays one: a class of fewer rows gives what it has, a larger one is
+    drawn into several sets of `per_class` rows, which may meet in a batch.
+
+    Args:
+        labels: (n,) int64 class of each row.
+        batch_size: rows a batch; the last one may be smaller.
+        per_class: rows of one class that are kept together.
+        rng: source of the order.
+    """
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    ordered = labels[order]
+    first = np.r_[True, ordered[1:] != ordered[:-1]] if len(order) else np.empty(0, dtype=bool)
+    begin = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+    within = np.arange(len(order)) - begin
+    starts = within % per_class == 0
+    chunk = np.cumsum(starts) - 1
+    rank = rng.permutation(int(starts.sum()))
+    rows = order[np.argsort(rank[chunk], kind="stable")]
+    for start in range(0, len(rows), batch_size):
+        yield rows[start : start + batch_size]
+
+
 def budget_batches(lengths: np.ndarray, budget: int, largest: int = 4096) -> Iterator[np.ndarray]:
     """Yield all rows sorted by length, in batches whose padded size stays within `budget` tokens.
 

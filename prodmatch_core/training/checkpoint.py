@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -36,6 +37,8 @@ class Checkpoint:
 
     path: Path
     key: str
+    writes: bool = True
+    "Whether this process writes; of several, one does, and all read."
 
     def write(
         self,
@@ -43,16 +46,20 @@ class Checkpoint:
         objective: nn.Module,
         best: Mapping[str, Tensor],
         optimizer: torch.optim.Optimizer,
+        negatives: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Replace the file.
+        """Replace the file; `negatives` is what the negative generator keeps from epochs before.
 
         Raises:
             RunError: the disk is full or the folder cannot be written to; the former checkpoint is still there.
         """
+        if not self.writes:
+            return
         tensors = {f"objective/{name}": tensor for name, tensor in objective.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
+        tensors |= {f"negatives/{name}": torch.from_numpy(array) for name, array in (negatives or {}).items()}
         # Tensors may share memory (tied weights); each is written as its own copy.
         owned = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
         temporary = self.path.with_name(f".{self.path.name}.partial")
@@ -81,7 +88,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the file: the member is finished."""
-        self.path.unlink(missing_ok=True)
+        if self.writes:
+            self.path.unlink(missing_ok=True)
 
 
 @attrs.frozen(eq=False)

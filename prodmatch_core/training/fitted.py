@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -38,6 +39,12 @@ class FittedMember:
                 self.model, self.model.encoder.prepare(corpus), examples, self.precision
             )
         return self.model.predict(corpus, examples)
+
+    def vectors(self, corpus: Corpus, reads: Sequence[tuple[str, np.ndarray]]) -> list[np.ndarray]:
+        """Return the vectors of each (side, rows) as the task compares them, (n, width) float32 each."""
+        assert isinstance(self.model, MemberModel)
+        prepared = self.model.encoder.prepare(corpus)
+        return [prediction.vectors(self.model, prepared, side, rows, self.precision) for side, rows in reads]
 
     def save(self, folder: Path) -> None:
         """Write configuration, weights and assets: JSON, safetensors and what the encoder itself writes."""

@@ -25,10 +25,11 @@ from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
-from prodmatch_core.training.batches import epoch_batches
+from prodmatch_core.training.batches import class_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
+from prodmatch_core.training.embedding import Embedder
 from prodmatch_core.training.model import MemberModel, Objective
-from prodmatch_core.training.prediction import predict, to_tensors
+from prodmatch_core.training.prediction import rows_of, to_tensors
 
 EpochListener = Callable[[Mapping[str, Any]], None]
 "Called after every epoch with its phase, number, loss, seconds and validation figures."
@@ -45,14 +46,16 @@ class Fitting:
     data: FitData
     prepared: Prepared
     settings: Training
-    validate: Callable[[np.ndarray], Mapping[str, float]]
-    "Probabilities on the validation split -> its figures."
+    validate: Callable[[MemberModel], Mapping[str, float]]
+    "The model as it stands -> its figures on the validation split."
     measure: str
     "The figure that picks the best epoch."
     higher: bool
     "Whether more of it is better."
     seed: int
     name: str
+    per_class: int = 0
+    "Rows of each class in a batch; 0 shuffles."
     negatives: RowGenerator | None = None
     on_epoch: EpochListener = lambda _: None
     on_step: StepListener = lambda done, total: None
@@ -66,20 +69,23 @@ def fit(job: Fitting) -> None:
     Raises:
         RunError: the loss became infinite or not a number; the message names member, phase and epoch.
     """
-    settings, train, valid = job.settings, job.data.train, job.data.valid
+    settings, train = job.settings, job.data.train
     # bf16 needs no gradient scaling, so autocast alone does; accelerate's own setting is one per process, not member.
     # Without a GPU, accelerate joins several processes only when told that it is to use the processor.
     accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
     bf16 = settings.precision == "bf16"
     objective = Objective(job.model, job.losses)
     step = accelerator.prepare(objective)
-    lengths = job.prepared.lengths(train.query, train.product)
+    sides = job.model.task.sides
+    lengths = job.prepared.lengths(*rows_of(train, sides))
 
     saved = job.checkpoint.read() if job.checkpoint else None
     at = saved.position if saved else Position()
     if saved:
         objective.load_state_dict(saved.section("objective"))
     best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
+    if saved and job.negatives is not None:
+        job.negatives.restore({name: t.numpy() for name, t in saved.section("negatives").items()})
 
     steps = math.ceil(len(train) / settings.batch_size)
     most = steps * sum(phase.epochs or settings.epochs for phase in settings.phase)
@@ -99,14 +105,21 @@ def fit(job: Fitting) -> None:
             draw = seeds.rng(job.seed, job.name, "epoch", at.phase, epoch)
             torch.manual_seed(int(draw.integers(2**63)))  # dropout; the caller puts torch's state back
             if job.negatives is not None:
-                job.negatives.refresh(at.done, draw)
+                job.negatives.refresh(
+                    at.done, draw, Embedder(job.model.encoder, job.prepared, settings.precision)
+                )
             step.train()
-            for rows in epoch_batches(lengths, settings.batch_size, draw):
+            batches = (
+                class_batches(train.label, settings.batch_size, job.per_class, draw)
+                if job.per_class
+                else epoch_batches(lengths, settings.batch_size, draw)
+            )
+            for rows in batches:
                 examples = train.take(rows)
                 if job.negatives is not None:
                     examples = examples.concat(job.negatives.propose(examples, draw))
                 share, factor = my_share(examples, accelerator)
-                batch, labels, weights = to_tensors(job.prepared, share, accelerator.device)
+                batch, labels, weights = to_tensors(job.prepared, share, accelerator.device, sides)
                 with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
                     loss = step(batch, labels, weights, draw) * factor
                 accelerator.backward(loss)
@@ -118,13 +131,14 @@ def fit(job: Fitting) -> None:
                 losses.append(loss.detach())
                 job.on_step(at.done * steps + len(losses), most)
 
-            mean_loss = float(torch.stack(losses).mean())
+            # A process sees its share of every batch; the factors make the mean over processes the batch's loss.
+            mean_loss = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))
             if not math.isfinite(mean_loss):
                 raise RunError(
                     f"member {job.name}, phase {phase.name}, epoch {epoch + 1}: the loss is {mean_loss}. "
                     "Lower training.learning_rate, set training.clip, or use precision fp32."
                 )
-            figures = dict(job.validate(predict(job.model, job.prepared, valid, settings.precision)))
+            figures = dict(job.validate(job.model))
             at.done, at.epoch = at.done + 1, epoch + 1
             job.on_epoch(
                 {
@@ -134,6 +148,11 @@ def fit(job: Fitting) -> None:
                     "learning_rate": scheduler.get_last_lr()[0],
                     "seconds": time.perf_counter() - started,
                     "valid": figures,
+                    **(
+                        {"negatives": dict(found)}
+                        if job.negatives and (found := job.negatives.figures)
+                        else {}
+                    ),
                 }
             )
             figure = figures[job.measure] * (1 if job.higher else -1)
@@ -144,7 +163,8 @@ def fit(job: Fitting) -> None:
             if stop:
                 at.phase, at.epoch, at.waited = at.phase + 1, 0, 0
             if job.checkpoint:
-                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer)
+                mined = job.negatives.state() if job.negatives is not None else {}
+                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer, mined)
             if stop:
                 break
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from prodmatch_core.components.encoder import Encoder, FitData, SelfFittingEncoder, TwoSidedEncoder
+from prodmatch_core.components.loss import Learnt
 from prodmatch_core.components.negatives import RowGenerator, StateGenerator
-from prodmatch_core.data.corpus import Examples
-from prodmatch_core.data.dataset import LabelScheme
-from prodmatch_core.evaluation.assess import evaluated_from
 from prodmatch_core.records import MeasureSpec, Part
 from prodmatch_core.registry import Registry
 from prodmatch_core.sections import LossEntry, Member
@@ -20,6 +16,7 @@ from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.validation import validation
 
 
 def fit_member(
@@ -51,23 +48,27 @@ def fit_member(
 
     with seeds.torch_seed(seed, member.name, "weights"):
         encoder: Encoder = factory.build(member.encoder.config, data, seeds.rng(seed, member.name, "build"))
-        head = task.head(encoder.width, member.encoder.gives, data.scheme)
+        head = task.head(encoder.width, member.encoder.gives, data.scheme, member.training.head_dropout)
         rows, states = _negatives(member.negatives, data, encoder, seed, member.name)
         model = MemberModel(encoder, head, task, states)
-        measure = registry.get("measure", member.training.measure or task.headline)
+        measure = registry.get("measure", member.training.measure or task.spec.headline)
         assert isinstance(measure, MeasureSpec)
+        prepared = encoder.prepare(data.corpus)
+        learnt = Learnt(data.scheme, _classes(data), encoder.width)
+        chosen = member.training.per_class
         loop.fit(
             loop.Fitting(
                 model=model,
-                losses=_losses(member.loss, task, registry, data.scheme),
+                losses=_losses(member.loss, task, registry, learnt),
                 data=data,
-                prepared=encoder.prepare(data.corpus),
+                prepared=prepared,
                 settings=member.training,
-                validate=Validation(data.valid, data.scheme, [measure]),
+                validate=validation(task.spec, data, prepared, [measure], member.training.precision),
                 measure=measure.name,
                 higher=measure.direction == "higher",
                 seed=seed,
                 name=member.name,
+                per_class=task.spec.per_class if chosen is None else chosen,
                 negatives=rows,
                 on_epoch=on_epoch,
                 on_step=on_step,
@@ -77,27 +78,18 @@ def fit_member(
     return FittedMember(member.name, member.encoder, model.eval(), member.training.precision)
 
 
-class Validation:
-    """Figures of a set of examples, given their probabilities."""
-
-    def __init__(self, examples: Examples, scheme: LabelScheme, measures: Sequence[MeasureSpec]) -> None:
-        """Hold the truth that probabilities are measured against."""
-        self.examples, self.scheme, self.measures = examples, scheme, measures
-
-    def __call__(self, probabilities: np.ndarray) -> Mapping[str, float]:
-        """Return the value of each measure for (n, classes) float64 probabilities."""
-        evaluated = evaluated_from(self.examples, probabilities, self.scheme)
-        weights = self.examples.weight.astype(np.float64)
-        return {spec.name: float(spec.load()(evaluated)(weights)) for spec in self.measures}
+def _classes(data: FitData) -> int:
+    """Return how many labels an example can have: classes of the scheme, or groups as they are numbered."""
+    return max(len(data.scheme.labels), int(data.train.label.max(initial=-1)) + 1)
 
 
 def _losses(
-    entries: Sequence[LossEntry], task: Task, registry: Registry, scheme: LabelScheme
+    entries: Sequence[LossEntry], task: Task, registry: Registry, learnt: Learnt
 ) -> list[tuple[float, Any]]:
     if not entries:
-        spec = registry.get("loss", task.default_loss)
+        spec = registry.get("loss", task.spec.default_loss)
         entries = [LossEntry(Part(spec, spec.config()))]
-    return [(entry.weight, entry.part.spec.load().build(entry.part.config, scheme)) for entry in entries]
+    return [(entry.weight, entry.part.spec.load().build(entry.part.config, learnt)) for entry in entries]
 
 
 def _negatives(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from prodmatch_core.components.encoder import Prepared
+from prodmatch_core.components.encoder import Prepared, Rows
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.training.batches import budget_batches
 from prodmatch_core.training.model import MemberModel
@@ -16,16 +19,72 @@ TOKEN_BUDGET = 16_384
 
 
 def to_tensors(
-    prepared: Prepared, examples: Examples, device: torch.device
+    prepared: Prepared, examples: Examples, device: torch.device, sides: Sequence[str]
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Return the batch, labels and weights of `examples` on `device`."""
+    """Return the batch, labels and weights of `examples` on `device`; of the batch, only `sides`."""
     batch = {
         name: tensor.to(device, non_blocking=True)
-        for name, tensor in prepared.batch(examples.query, examples.product).items()
+        for name, tensor in prepared.batch(*rows_of(examples, sides)).items()
     }
     labels = torch.from_numpy(np.ascontiguousarray(examples.label)).to(device)
     weights = torch.from_numpy(np.ascontiguousarray(examples.weight)).to(device)
     return batch, labels, weights
+
+
+def rows_of(examples: Examples, sides: Sequence[str]) -> tuple[Rows, Rows]:
+    """Return the query rows and the product rows of `examples`, None for a side that is not among `sides`."""
+    return (
+        examples.query if "query" in sides else None,
+        examples.product if "product" in sides else None,
+    )
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[torch.device]:
+    """Put a model into evaluation mode, give its device, and put the mode back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield next(model.parameters()).device
+    finally:
+        model.train(was_training)
+
+
+@torch.inference_mode()
+def vectors(
+    model: MemberModel,
+    prepared: Prepared,
+    side: str,
+    rows: np.ndarray,
+    precision: str = "fp32",
+    budget: int = TOKEN_BUDGET,
+) -> np.ndarray:
+    """Return the vectors of one side's rows as the task compares them, (n, width) float32.
+
+    Args:
+        model: gives embeddings.
+        prepared: the corpus.
+        side: query or product.
+        rows: (n,) int64 rows of that side.
+        precision: number format of the forward pass.
+        budget: padded tokens a batch.
+    """
+    examples = Examples(rows, rows, np.zeros(len(rows)), np.ones(len(rows)))
+    result = np.empty((len(rows), 0), dtype=np.float32)
+    with evaluating(model) as device:
+        for number, part in enumerate(budget_batches(prepared.lengths(*rows_of(examples, [side])), budget)):
+            batch, labels, weights = to_tensors(prepared, examples.take(part), device, [side])
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+                output, _ = model(batch, labels, weights)
+            # One tower, or the query's: embeddings; the other tower's vectors are references.
+            found = (
+                output.references if side == "product" and output.embeddings is None else output.embeddings
+            )
+            assert found is not None
+            if number == 0:
+                result = np.empty((len(rows), found.shape[1]), dtype=np.float32)
+            result[part] = found.float().cpu().numpy()
+    return result
 
 
 @torch.inference_mode()
@@ -41,18 +100,15 @@ def predict(
     Pairs are batched by length within a budget of padded tokens; neither order nor batch mates change a result
     beyond rounding.
     """
-    was_training = model.training
-    model.eval()
-    device = next(model.parameters()).device
     result: np.ndarray | None = None
-    for rows in budget_batches(prepared.lengths(examples.query, examples.product), budget):
-        batch, labels, weights = to_tensors(prepared, examples.take(rows), device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            output, _ = model(batch, labels, weights)
-        assert output.logits is not None
-        probabilities = output.logits.double().softmax(dim=-1).cpu().numpy()
-        if result is None:
-            result = np.empty((len(examples), probabilities.shape[1]))
-        result[rows] = probabilities
-    model.train(was_training)
+    with evaluating(model) as device:
+        for rows in budget_batches(prepared.lengths(examples.query, examples.product), budget):
+            batch, labels, weights = to_tensors(prepared, examples.take(rows), device, model.task.sides)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+                output, _ = model(batch, labels, weights)
+            assert output.logits is not None
+            probabilities = output.logits.double().softmax(dim=-1).cpu().numpy()
+            if result is None:
+                result = np.empty((len(examples), probabilities.shape[1]))
+            result[rows] = probabilities
     return np.empty((0, 0)) if result is None else result

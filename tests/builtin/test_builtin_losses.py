@@ -12,7 +12,7 @@ from prodmatch_core.builtin.configs import CrossEntropyConfig, FocalConfig, InBa
 from prodmatch_core.builtin.cross_entropy import CrossEntropyLoss
 from prodmatch_core.builtin.focal import FocalLoss
 from prodmatch_core.builtin.in_batch_softmax import InBatchSoftmaxLoss
-from prodmatch_core.components.loss import Loss, Output
+from prodmatch_core.components.loss import Learnt, Loss, Output
 from prodmatch_core.data.dataset import ESCI, LabelScheme
 from prodmatch_core.errors import ConfigError
 from prodmatch_core.records import NoConfig
@@ -20,13 +20,18 @@ from prodmatch_core.records import NoConfig
 BINARY = LabelScheme("binary", ("match", "mismatch"), (1.0, 0.0), ("match",))
 LOG = math.log
 
+
+def learnt(scheme: LabelScheme) -> Learnt:
+    return Learnt(scheme, len(scheme.labels), 5)
+
+
 LOSSES: dict[str, Callable[[], Loss]] = {
     "cross_entropy": lambda: CrossEntropyLoss.build(
-        CrossEntropyConfig(label_smoothing=0.1, class_weights=(1.0, 2.0, 0.5, 3.0)), ESCI
+        CrossEntropyConfig(label_smoothing=0.1, class_weights=(1.0, 2.0, 0.5, 3.0)), learnt(ESCI)
     ),
-    "bce": lambda: BinaryCrossEntropyLoss.build(NoConfig(), ESCI),
-    "focal": lambda: FocalLoss.build(FocalConfig(class_weights=(1.0, 2.0, 0.5, 3.0)), ESCI),
-    "in_batch_softmax": lambda: InBatchSoftmaxLoss.build(InBatchSoftmaxConfig(temperature=0.5), ESCI),
+    "bce": lambda: BinaryCrossEntropyLoss.build(NoConfig(), learnt(ESCI)),
+    "focal": lambda: FocalLoss.build(FocalConfig(class_weights=(1.0, 2.0, 0.5, 3.0)), learnt(ESCI)),
+    "in_batch_softmax": lambda: InBatchSoftmaxLoss.build(InBatchSoftmaxConfig(temperature=0.5), learnt(ESCI)),
 }
 
 
@@ -57,32 +62,32 @@ def batch(
 
 
 def test_cross_entropy_by_hand_with_weights() -> None:
-    loss = CrossEntropyLoss.build(CrossEntropyConfig(), BINARY)
+    loss = CrossEntropyLoss.build(CrossEntropyConfig(), learnt(BINARY))
     value = loss(binary([0.8, 0.6], [0, 1], [3.0, 1.0]))
     assert value.item() == pytest.approx((3 * -LOG(0.8) - LOG(0.4)) / 4)
 
 
 def test_cross_entropy_class_weights_by_hand() -> None:
-    loss = CrossEntropyLoss.build(CrossEntropyConfig(class_weights=(1.0, 5.0)), BINARY)
+    loss = CrossEntropyLoss.build(CrossEntropyConfig(class_weights=(1.0, 5.0)), learnt(BINARY))
     value = loss(binary([0.8, 0.6], [0, 1], [3.0, 1.0]))
     assert value.item() == pytest.approx((3 * -LOG(0.8) - 5 * LOG(0.4)) / 8)
 
 
 def test_cross_entropy_smoothing_by_hand() -> None:
-    loss = CrossEntropyLoss.build(CrossEntropyConfig(label_smoothing=0.2), BINARY)
+    loss = CrossEntropyLoss.build(CrossEntropyConfig(label_smoothing=0.2), learnt(BINARY))
     assert loss(binary([0.8], [0])).item() == pytest.approx(-0.9 * LOG(0.8) - 0.1 * LOG(0.2))
 
 
 def test_focal_by_hand() -> None:
-    loss = FocalLoss.build(FocalConfig(gamma=2.0), BINARY)
+    loss = FocalLoss.build(FocalConfig(gamma=2.0), learnt(BINARY))
     value = loss(binary([0.8, 0.6], [0, 1]))
     assert value.item() == pytest.approx((0.2**2 * -LOG(0.8) + 0.6**2 * -LOG(0.4)) / 2)
 
 
 def test_focal_without_gamma_is_cross_entropy() -> None:
     focal, entropy = (
-        FocalLoss.build(FocalConfig(gamma=0.0), ESCI),
-        CrossEntropyLoss.build(CrossEntropyConfig(), ESCI),
+        FocalLoss.build(FocalConfig(gamma=0.0), learnt(ESCI)),
+        CrossEntropyLoss.build(CrossEntropyConfig(), learnt(ESCI)),
     )
     assert focal(batch()).item() == pytest.approx(entropy(batch()).item())
 
@@ -93,7 +98,7 @@ def test_focal_gradient_is_finite_where_the_model_is_certain() -> None:
         weights=torch.ones(1),
         logits=torch.tensor([[90.0, -90.0]], requires_grad=True),
     )
-    FocalLoss.build(FocalConfig(gamma=0.5), BINARY)(output).backward()
+    FocalLoss.build(FocalConfig(gamma=0.5), learnt(BINARY))(output).backward()
     assert output.logits is not None
     assert torch.isfinite(output.logits.grad).all()
 
@@ -101,7 +106,7 @@ def test_focal_gradient_is_finite_where_the_model_is_certain() -> None:
 def test_bce_by_hand() -> None:
     output = Output(labels=torch.tensor([1]), weights=torch.ones(1), logits=torch.tensor([[1.0, -2.0]]))
     first, second = math.log1p(math.exp(1)), math.log1p(math.exp(2))
-    value = BinaryCrossEntropyLoss.build(NoConfig(), BINARY)(output)
+    value = BinaryCrossEntropyLoss.build(NoConfig(), learnt(BINARY))(output)
     assert value.item() == pytest.approx((first + second) / 2)
 
 
@@ -117,7 +122,7 @@ def test_in_batch_softmax_by_hand() -> None:
     near = math.sqrt(0.5)
     first = -LOG(math.exp(2) / (math.exp(2) + 3 * math.exp(2 * near) + 0.5))
     second = -LOG(math.exp(2 * near) / (1 + math.exp(2 * near) + 0.5))
-    loss = InBatchSoftmaxLoss.build(InBatchSoftmaxConfig(temperature=0.5), BINARY)
+    loss = InBatchSoftmaxLoss.build(InBatchSoftmaxConfig(temperature=0.5), learnt(BINARY))
     assert loss(output).item() == pytest.approx((first + 3 * second) / 4)
 
 
@@ -127,7 +132,7 @@ def test_in_batch_softmax_leaves_out_other_matches_of_the_query_and_the_pairs_ow
     output = Output(
         labels=torch.tensor([0, 0, 1, 1]), weights=torch.ones(4), embeddings=query, references=product
     )
-    loss = InBatchSoftmaxLoss.build(InBatchSoftmaxConfig(temperature=1.0), BINARY)
+    loss = InBatchSoftmaxLoss.build(InBatchSoftmaxConfig(temperature=1.0), learnt(BINARY))
     first = -LOG(
         math.e / (math.e + 1)
     )  # against row 2; rows 1 (a match) and 3 (the same product) are left out
@@ -189,8 +194,8 @@ def test_losses_are_float32_scalars_in_mixed_precision(name: str) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: CrossEntropyLoss.build(CrossEntropyConfig(class_weights=(1.0, 2.0)), ESCI),
-        lambda: FocalLoss.build(FocalConfig(class_weights=(1.0, 2.0)), ESCI),
+        lambda: CrossEntropyLoss.build(CrossEntropyConfig(class_weights=(1.0, 2.0)), learnt(ESCI)),
+        lambda: FocalLoss.build(FocalConfig(class_weights=(1.0, 2.0)), learnt(ESCI)),
     ],
 )
 def test_class_weights_must_be_one_per_class(make: Callable[[], Loss]) -> None:

@@ -8,12 +8,13 @@ import attrs
 import pytest
 
 from prodmatch_core.builtin import plugin
-from prodmatch_core.components.loss import Loss
+from prodmatch_core.components.loss import Learnt, Loss
 from prodmatch_core.data.dataset import ESCI
 from prodmatch_core.fields import field_docs
 from prodmatch_core.plugins import RECORD_HOOKS
 from prodmatch_core.records import Spec
-from prodmatch_core.tasks.match import MatchTask
+from prodmatch_core.registry import default_registry
+from prodmatch_core.tasks.specs import TASKS, TaskSpec
 
 
 def records() -> Iterator[Spec]:
@@ -51,10 +52,11 @@ def test_every_part_has_defaults_that_pass_their_own_checks(name: str) -> None:
     RECORDS[name].config()
 
 
-def test_every_measure_of_the_match_task_is_registered() -> None:
-    measures = {name for name, record in RECORDS.items() if record.kind == "measure"}
-    assert set(MatchTask.measures) <= measures
-    assert MatchTask.headline in measures
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_measure_of_a_task_is_registered_and_reads_what_the_task_answers(task: TaskSpec) -> None:
+    registry = default_registry()
+    assert task.headline in task.measures
+    assert all(registry.measure(name).needs_of(None) <= {task.answer} for name in task.measures)
 
 
 def test_lower_is_better_for_losses_and_gaps_alone() -> None:
@@ -62,9 +64,10 @@ def test_lower_is_better_for_losses_and_gaps_alone() -> None:
     assert lower == {"nll", "brier", "ece"}
 
 
-def test_the_match_tasks_default_loss_is_registered() -> None:
-    loss = RECORDS[MatchTask.default_loss]
-    assert isinstance(loss.load().build(loss.config(), ESCI), Loss)
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_tasks_default_loss_is_registered(task: TaskSpec) -> None:
+    loss = RECORDS[task.default_loss]
+    assert isinstance(loss.load().build(loss.config(), Learnt(ESCI, 4, 8)), Loss)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def dataset(**more: Any) -> Dataset:
 @pytest.fixture
 def world(stand_in: Callable[..., None]) -> dict[str, list[Any]]:
     """Put readers, the folder and `describe` in place; return what they were called with."""
-    seen: dict[str, list[Any]] = {"read": [], "written": [], "described": []}
+    seen: dict[str, list[Any]] = {"read": [], "written": [], "described": [], "pages": []}
 
     def read(config: Any, context: Any) -> Dataset:
         seen["read"].append((config, context))
@@ -38,8 +38,8 @@ def world(stand_in: Callable[..., None]) -> dict[str, list[Any]]:
     def write_folder(data: Dataset, path: Path, overwrite: bool = False) -> None:
         seen["written"].append((data.name, path, overwrite))
 
-    def describe(data: Dataset) -> dict[str, Any]:
-        seen["described"].append(data)
+    def describe(data: Dataset, thorough: Any) -> dict[str, Any]:
+        seen["described"].append(thorough)
         return {"name": data.name}
 
     truth = pl.DataFrame({"true_label": ["exact"]})
@@ -50,7 +50,14 @@ def world(stand_in: Callable[..., None]) -> dict[str, list[Any]]:
         read_folder=lambda path: dataset(truth={"judgements": truth}),
     )
     stand_in(
-        "prodmatch_core.data.describe", describe=describe, render=lambda d: f"description of {d['name']}"
+        "prodmatch_core.data.describe",
+        describe=describe,
+        render=lambda d: f"description of {d['name']}",
+        Thorough=lambda **options: options,
+    )
+    stand_in(
+        "prodmatch_core.report.data_page",
+        write_data_page=lambda description, path: seen["pages"].append((description, path)),
     )
     stand_in(
         "prodmatch_core.data.shop.reference",
@@ -135,3 +142,43 @@ def test_describe_as_json(invoke, world) -> None:
 def test_describe_of_a_file_that_is_not_there(invoke, world) -> None:
     result = invoke("data", "describe", "absent.toml")
     assert (result.exit_code, result.stderr) == (2, "absent.toml: no such file\n")
+
+
+def test_describe_looks_thoroughly_with_the_options_given(invoke, world) -> None:
+    invoke("data", "describe", "fake.shop")
+    invoke("data", "describe", "fake.shop", "--near", "0.6", "--limit", "10", "--window", "30")
+    assert world["described"] == [
+        {"similarity": 0.8, "limit": 300_000, "window_days": None},
+        {"similarity": 0.6, "limit": 10, "window_days": 30.0},
+    ]
+
+
+def test_quick_describe_leaves_out_what_is_slow(invoke, world) -> None:
+    invoke("data", "describe", "fake.shop", "--quick")
+    assert world["described"] == [None]
+
+
+def test_describe_writes_a_page_with_the_reference_figures(invoke, world) -> None:
+    Path("folder").mkdir()
+    result = invoke("data", "describe", "folder", "-o", "page.html")
+    assert result.stdout.splitlines()[-1] == "page: page.html"
+    ((description, path),) = world["pages"]
+    assert path == Path("page.html")
+    assert description["reference_figures"] == {"majority": {"accuracy": 0.65, "macro_f1": 0.2}}
+
+
+def test_describe_as_json_with_a_page_prints_json_alone(invoke, world) -> None:
+    result = invoke("data", "describe", "fake.shop", "--json", "--html", "page.html")
+    assert json.loads(result.stdout) == {"name": "tiny"}
+    assert len(world["pages"]) == 1
+
+
+def test_a_quick_page_is_wrong_usage(invoke, world) -> None:
+    result = invoke("data", "describe", "fake.shop", "--quick", "--html", "page.html")
+    assert result.exit_code == 2
+    assert "Error: --quick leaves out what --html draws; give one of them.\n" in result.stderr
+    assert world["read"] == []
+
+
+def test_a_likeness_above_one_is_wrong_usage(invoke, world) -> None:
+    assert invoke("data", "describe", "fake.shop", "--near", "1.5").exit_code == 2

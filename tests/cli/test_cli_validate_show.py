@@ -47,7 +47,7 @@ def test_invalid_file_tells_every_problem_and_exits_2(invoke) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         "p.toml: 2 problems\n"
-        "  extra: unknown key; known: aggregator, calibrator, data, evaluation, member, pipeline\n"
+        "  extra: unknown key; known: aggregator, calibrator, convert, data, evaluation, member, pipeline, relate\n"
         '  member[0].loss[0].margin: expected a number between 0 and 1, got "high"\n'
     )
 

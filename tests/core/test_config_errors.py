@@ -60,6 +60,12 @@ def test_folder_instead_of_a_file(
     assert str(caught.value) == "folder: is a folder; name a pipeline file"
 
 
+def test_a_name_no_file_can_have() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_pipeline("a\x00.toml", registry=fake_registry())
+    assert str(caught.value) == "'a\\x00.toml': is no name a file can have; name a pipeline file"
+
+
 def test_file_that_is_not_utf8(complain) -> None:
     assert (
         complain('name = "caf\u00e9"'.encode("latin-1"))
@@ -171,7 +177,7 @@ def test_unknown_key_names_the_nearest(complain) -> None:
 def test_unknown_key_without_a_near_one_lists_all(complain) -> None:
     assert complain(BASE + "\n[extra]\n") == (
         "p.toml: 1 problem\n"
-        "  extra: unknown key; known: aggregator, calibrator, data, evaluation, member, pipeline"
+        "  extra: unknown key; known: aggregator, calibrator, convert, data, evaluation, member, pipeline, relate"
     )
 
 
@@ -336,7 +342,7 @@ def test_many_problems_are_told_at_once_in_file_order(complain) -> None:
     """
     assert complain(file) == (
         "p.toml: 9 problems\n"
-        '  pipeline.task: expected one of "match", got "rank"\n'
+        '  pipeline.task: expected one of "match", "embed", "relate", "convert", got "rank"\n'
         '  data.use: unknown dataset "fake.file"; did you mean "fake.files"?\n'
         '  data.split.tset: unknown key; did you mean "test"?\n'
         "  data.split.valid: expected a number between 0 and 0.5, got 0.9\n"

@@ -49,8 +49,8 @@ def test_an_encoder_that_gives_nothing_to_decide_from_is_refused() -> None:
     registry = fake_registry(plugin)
     text = problem(tree(member=[{"encoder": {"use": "fake.tokens"}}]), registry)
     assert text == (
-        "pipeline: 1 problem\n  member[0].encoder.use: fake.tokens gives tokens; a member's encoder must give one of "
-        "pairs, embeddings, nodes, probabilities. Nest it in one that does, or choose another"
+        "pipeline: 1 problem\n  member[0].encoder.use: fake.tokens gives tokens; in the task match a member's encoder "
+        "must give one of pairs, embeddings, nodes, probabilities. Nest it in one that does, or choose another"
     )
 
 
@@ -59,6 +59,6 @@ def test_a_misfit_names_the_setting_that_would_mend_it() -> None:
     plugin = PluginState("paired", "prodmatch-paired", "1.0", "prodmatch_paired.plugin", records=[loss])
     member = {"encoder": {"use": "fake.text"}, "loss": [{"use": "fake.paired"}]}
     assert problem(tree(member=[member]), fake_registry(plugin)) == (
-        "pipeline: 1 problem\n  member[0].loss[0].use: fake.paired needs pairs (one vector per query-product pair), which "
+        "pipeline: 1 problem\n  member[0].loss[0].use: fake.paired needs pairs (one vector per example, both sides read together), which "
         'fake.text (encoder) does not give; given by fake.text (encoder with mode = "pair")'
     )

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
+import sys
 
 import polars as pl
 import pytest
 
 from prodmatch_core.data.dataset import Dataset, LabelScheme
-from prodmatch_core.data.describe import describe, render
+from prodmatch_core.data.describe import Thorough, describe, render
 
 
 @pytest.fixture
@@ -140,3 +142,27 @@ def test_the_text_has_a_line_for_each_split_and_note(shop: Dataset) -> None:
         ["test", "1", "1", "1", "100.0%", "0.0%"],
     ]
     assert lines[-1] == "note: mind the gap"
+
+
+def test_the_quick_description_has_no_laws(shop: Dataset) -> None:
+    slow = {"near_duplicates", "histograms", "group_sizes", "graph", "conversions"}
+    assert slow & describe(shop).keys() == set()
+    assert slow <= describe(shop, Thorough()).keys()
+
+
+def test_a_thorough_description_is_plain_json_and_adds_to_the_quick_one(shop: Dataset) -> None:
+    quick, thorough = describe(shop), describe(shop, Thorough())
+    assert json.loads(json.dumps(thorough)) == thorough
+    assert {key: thorough[key] for key in quick} == quick
+
+
+def test_the_quick_description_imports_neither_scipy_nor_numba() -> None:
+    code = (
+        "import sys; import polars as pl; from prodmatch_core.data.dataset import Dataset\n"
+        "from prodmatch_core.data.describe import describe\n"
+        "frame = pl.DataFrame({'product_id': ['a'], 'locale': ['en'], 'title': ['b']})\n"
+        "describe(Dataset(name='x', products=frame))\n"
+        "print(sorted({'scipy', 'numba', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from prodmatch_core.data.pairs import read
@@ -353,3 +355,27 @@ def test_a_scheme_that_is_none_is_refused(options: dict[str, object], text: str)
 def test_an_encoding_python_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a text encoding, like utf-8 or ISO-8859-1"):
         PairsConfig(path="a.csv", encoding="latin-99")
+
+
+def test_column_of_durations(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"query": ["tv"], "title": [timedelta(days=1)], "label": ["match"]})
+    frame.write_parquet(tmp_path / "b.parquet")
+    content = (tmp_path / "b.parquet").read_bytes()
+    assert message(tmp_path, "a.parquet", content) == (
+        "a.parquet, column title: holds Duration(time_unit='us'). Convert it to text or numbers."
+    )
+
+
+def test_parquet_damage_on_which_polars_panics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(*arguments: object) -> None:
+        raise pl.exceptions.PanicException("called unwrap\non an Err")
+
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    assert message(tmp_path, "a.parquet", b"PAR1") == (
+        "a.parquet: not a Parquet file, or damaged: called unwrap. Write or fetch the file again."
+    )
+
+
+def test_a_path_too_long_for_a_file_system_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^x+: not found; looked for "):
+        ReadContext(root=tmp_path).find("x" * 5000)

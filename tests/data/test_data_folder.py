@@ -175,6 +175,16 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
             "license =",
             "dataset.toml: licence is missing or not as written. Write the folder again.",
         ),
+        (
+            "gains =",
+            "gains = true #",
+            "dataset.toml: scheme is missing or not as written. Write the folder again.",
+        ),
+        (
+            "notes =",
+            "notes = [1] #",
+            "dataset.toml: notes is missing or not as written. Write the folder again.",
+        ),
         ("gains =", "gain =", "dataset.toml: scheme is missing or not as written. Write the folder again."),
         (
             '"queries.parquet"',

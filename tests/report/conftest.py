@@ -69,7 +69,7 @@ def report_registry() -> Registry:
             summary="A shop.",
             factory=where,
             config=ShopConfig,
-            gives={"judgements", "products"},
+            gives={"judgements", "products", "queries"},
         ),
         EncoderSpec(
             name="core.ngram", summary="N-grams.", factory=where, config=NgramConfig, gives={"pairs"}

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from prodmatch_core.data.describe import Thorough, describe
+from prodmatch_core.data.shop.config import ShopConfig
+from prodmatch_core.data.shop.generate import make_shop
 from prodmatch_core.records import Section
 from prodmatch_core.registry import Registry
 from prodmatch_core.report import render
+from prodmatch_core.report.data_page import render_data_page
 from prodmatch_core.rundir import Run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -110,13 +114,15 @@ def opened(
         "binary": (render(binary_run, registry=report_registry), both),
         # What the sheet of a printer shows, on a screen as wide as A4 between its margins.
         "printed": (esci.replace("@media print", "@media all"), (718,)),
+        "data": (render_data_page(describe(make_shop(ShopConfig(size=2000)), Thorough())), both),
         "unbounded": ("<!doctype html><title>unbounded</title><div style='width:3000px'>wide</div>", (390,)),
     }
     return request.param, *browse(tmp_path_factory.mktemp("browser"), pages, request.param)
 
 
 @pytest.mark.parametrize(
-    ("name", "width"), [("esci", 1280), ("esci", 390), ("binary", 1280), ("binary", 390), ("printed", 718)]
+    ("name", "width"),
+    [(name, width) for name in ("esci", "binary", "data") for width in (1280, 390)] + [("printed", 718)],
 )
 def test_nothing_is_wider_than_the_page(opened: Any, name: str, width: int) -> None:
     _, measured, _ = opened
@@ -126,7 +132,9 @@ def test_nothing_is_wider_than_the_page(opened: Any, name: str, width: int) -> N
     assert page["wide"] == []
 
 
-@pytest.mark.parametrize("page", ["esci-1280", "esci-390", "binary-1280", "binary-390"])
+@pytest.mark.parametrize(
+    "page", ["esci-1280", "esci-390", "binary-1280", "binary-390", "data-1280", "data-390"]
+)
 def test_no_text_of_a_drawing_leaves_its_box(opened: Any, page: str) -> None:
     _, measured, _ = opened
     assert measured[page]["spilt"] == []

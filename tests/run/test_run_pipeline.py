@@ -143,13 +143,13 @@ def member_stamps(path: Path) -> dict[str, float]:
 @pytest.fixture
 def stopped(tree: dict[str, Any], run_tree: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the name of a run that was stopped after its members, before anything else."""
-    from prodmatch_core import runner
+    from prodmatch_core.answers.classes import ClassAnswer
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner._Runner, "_aggregate", stop)
+        patch.setattr(ClassAnswer, "_aggregate", stop)
         with pytest.raises(KeyboardInterrupt):
             run_tree(tree, tmp_path / "run")
     assert not (tmp_path / "run").exists()

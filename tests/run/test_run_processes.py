@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from prodmatch_core.sections import Training
 from prodmatch_core.tasks.match import MatchTask
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.prediction import predict
 
 dataset = read_folder(Path(sys.argv[1]))
 corpus, examples, _ = match_examples(dataset)
@@ -36,10 +38,13 @@ with seeds.torch_seed(0, "weights"):
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+    prepared = encoder.prepare(corpus)
+    def validate(model):
+        return {"accuracy": float((predict(model, prepared, data.valid).argmax(1) == data.valid.label).mean())}
     loop.fit(loop.Fitting(
         model=model, losses=[(1.0, CrossEntropyLoss(CrossEntropyConfig(), dataset.scheme))], data=data,
-        prepared=encoder.prepare(corpus), settings=Training(batch_size=16, epochs=2, learning_rate=0.01, patience=0),
-        validate=lambda p: {"accuracy": float((p.argmax(1) == data.valid.label).mean())},
+        prepared=prepared, settings=Training(batch_size=16, epochs=2, learning_rate=0.01, patience=0),
+        validate=validate,
         measure="accuracy", higher=True, seed=0, name="ngram",
     ))
 assert PartialState().num_processes == int(os.environ.get("WORLD_SIZE", 1)), "the processes did not join"
@@ -61,3 +66,48 @@ def test_two_processes_train_to_the_weights_of_one(shop_folder: Path, tmp_path: 
     for name, weights in one.items():
         assert (first[name] - weights).abs().max() < 1e-4, name
         assert (first[name] - second[name]).abs().max() == 0, name
+
+
+FILE = """
+[pipeline]
+name = "events"
+task = "convert"
+[data]
+use = "shop.synthetic"
+size = 2000
+[[member]]
+encoder = { use = "core.event_features", dropout = 0.0, buckets = 4096 }
+training = { epochs = 2, batch_size = 64, head_dropout = 0.0 }
+[aggregator]
+use = "core.logistic"
+folds = 2
+[evaluation]
+replicates = 100
+"""
+
+
+@pytest.mark.slow
+def test_a_whole_run_of_two_processes_gives_the_figures_of_one(tmp_path: Path) -> None:
+    (tmp_path / "events.toml").write_text(FILE)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    figures = {}
+    for out, prefix in (("one", []), ("two", launch)):
+        words = ["-m", "prodmatch_core", "run", str(tmp_path / "events.toml"), "--out", str(tmp_path / out)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, *prefix, *words], capture_output=True, text=True, check=False, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("report:") == 1, "every process spoke"
+        lines = json.loads((tmp_path / out / "metrics.json").read_text())["lines"]
+        figures[out] = {
+            (line["name"], name): estimate["value"]
+            for line in lines
+            for name, estimate in line["measures"].items()
+        }
+    assert figures["one"] == pytest.approx(figures["two"], abs=1e-3)
+    weights = [
+        load_file(tmp_path / out / "members" / "event_features" / "model.safetensors") for out in figures
+    ]
+    for name, tensor in weights[0].items():
+        assert (tensor - weights[1][name]).abs().max() < 1e-4, name

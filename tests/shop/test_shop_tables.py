@@ -11,6 +11,7 @@ import pytest
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.generate import make_shop, write_shop
 from prodmatch_core.data.shop.reference import judged_texts
+from prodmatch_core.errors import DataError
 
 SMALL = ShopConfig(size=2_000)
 
@@ -68,8 +69,11 @@ def test_written_files_hold_the_rows_of_the_shop_in_memory(shop, tmp_path):
 
 def test_a_shop_is_not_written_over_files(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="is not empty; name a new folder or remove what is in it"):
+    with pytest.raises(DataError) as error:
         write_shop(SMALL, tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: the folder holds files that are not a data set's (mine.txt). Name a new or empty folder."
+    )
 
 
 def test_number_of_judgements_is_the_size(demo):

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prodmatch_core.training.batches import budget_batches, epoch_batches
+from prodmatch_core.training.batches import budget_batches, class_batches, epoch_batches
 
 lengths = st.lists(st.integers(0, 60), max_size=200).map(lambda v: np.array(v, dtype=np.int64))
 
@@ -39,3 +39,26 @@ def test_two_seeds_give_two_orders_and_one_seed_gives_one() -> None:
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_class_batches_hold_every_row_once_and_rows_of_one_class_together() -> None:
+    labels = np.repeat(np.arange(30), [1, 2, 3, 4, 5, 13, *[4] * 24])
+    batches = list(class_batches(labels, batch_size=16, per_class=4, rng=np.random.default_rng(0)))
+    rows = np.concatenate(batches)
+    assert sorted(rows.tolist()) == list(range(len(labels)))
+    assert {len(batch) for batch in batches[:-1]} == {16}
+    # A set of four is broken only where a batch ends: 27 sets of four classes give nearly all their pairs.
+    pairs = sum(int((labels[b][:, None] == labels[b][None]).sum()) - len(b) for b in batches)
+    assert pairs >= 24 * 12 * 0.8
+
+
+def test_class_batches_depend_on_the_seed_alone() -> None:
+    labels = np.arange(40) // 3
+    first, again, other = (
+        np.concatenate(list(class_batches(labels, 8, 3, np.random.default_rng(seed)))) for seed in (0, 0, 1)
+    )
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
+def test_class_batches_of_nothing_are_none() -> None:
+    assert list(class_batches(np.empty(0, dtype=np.int64), 8, 4, np.random.default_rng(0))) == []

@@ -15,7 +15,8 @@ from prodmatch_core.data.corpus import Corpus, match_examples
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase, Training
-from prodmatch_core.tasks.match import MatchHead, MatchTask
+from prodmatch_core.tasks.heads import ClassHead
+from prodmatch_core.tasks.match import MatchTask
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.model import MemberModel
@@ -79,15 +80,19 @@ def make_job(dataset: Dataset, settings: Training, **changes: Any) -> loop.Fitti
     data = FitData(corpus, examples["train"], examples["valid"], dataset.scheme, dataset)
     with seeds.torch_seed(0, "weights"):
         encoder = Words()
-        model = MemberModel(encoder, MatchHead(3, 2, siamese=False), MatchTask())
-    valid = examples["valid"]
+        model = MemberModel(encoder, ClassHead(3, 2, siamese=False), MatchTask())
+    valid, prepared = examples["valid"], encoder.prepare(corpus)
+
+    def validate(model: MemberModel) -> dict[str, float]:
+        return {"accuracy": float((predict(model, prepared, valid).argmax(1) == valid.label).mean())}
+
     job = {
         "model": model,
         "losses": [(1.0, CrossEntropy())],
         "data": data,
-        "prepared": encoder.prepare(corpus),
+        "prepared": prepared,
         "settings": settings,
-        "validate": lambda p: {"accuracy": float((p.argmax(1) == valid.label).mean())},
+        "validate": validate,
         "measure": "accuracy",
         "higher": True,
         "seed": 0,

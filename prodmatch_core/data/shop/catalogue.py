@@ -18,6 +18,12 @@ from prodmatch_core.data.shop.worldbook import ATTRIBUTES, FITS, ProductType, Wo
 NONE = -1
 SOLD_IN = (0.8, 0.6, 0.5)
 "Share of products sold in each locale; whoever is drawn for none is sold in the first."
+TRAFFIC = (0.7, 0.2, 0.1)
+"Share of queries in each locale, and of the products that are sold in one locale alone."
+SMALL_SHOP = 20_000
+"Judgements up to which a shop is small: its range is that of every small shop, and so are its figures."
+SMALL_RANGE = 12_000
+"Products of a small shop; of a range of n, sqrt(12,000 / n) are sold across markets."
 GENERATIONS = ("previous", "current", "pro", "lite")
 "Members of a product line, by place: X9, X10, X10 Pro, X10 Lite."
 HIDEABLE = (*ATTRIBUTES, "feature", "fits")
@@ -68,12 +74,16 @@ class Catalogue:
 
 
 def catalogue_size(judgements: int) -> int:
-    """Return how many products a shop of that many judgements has."""
-    return max(12_000, int(0.6 * judgements))
+    """Return how many products a shop of that many judgements has.
+
+    A small shop has a full range whatever its size; above it the range grows with the judgements, so that 2.6
+    million have as many products (rows of the products table, one a locale) as ESCI: 1.8 million.
+    """
+    return SMALL_RANGE + int(0.65 * max(0, judgements - SMALL_SHOP))
 
 
 def make_catalogue(world: World, config: ShopConfig) -> Catalogue:
-    """Draw the catalogue of one shop: about 0.6 products a judgement, 12,000 at least."""
+    """Draw the catalogue of one shop: 12,000 products, and 0.65 for each judgement above 20,000."""
     rng = generator(config.seed, "catalogue")
     total = catalogue_size(config.size)
     counts = np.floor(world.popularity * total).astype(np.int64)
@@ -84,10 +94,6 @@ def make_catalogue(world: World, config: ShopConfig) -> Catalogue:
     columns = [_products(world, t, int(counts[t]), models, by_type, rng) for t in range(len(world.types))]
     merged = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
     items = np.arange(len(merged["type"]))
-    sold = np.zeros(len(items), dtype=np.uint8)
-    for locale, share in enumerate(SOLD_IN):
-        sold |= (uniform(config.seed, f"sold-{locale}", items) < share).astype(np.uint8) << np.uint8(locale)
-    sold[sold == 0] = 1
     alpha = config.degree_exponent - 1
     popularity = (1 - uniform(config.seed, "popularity", items)) ** (-1 / alpha)
     return Catalogue(
@@ -95,9 +101,21 @@ def make_catalogue(world: World, config: ShopConfig) -> Catalogue:
         hidden=_hidden(merged, items, config),
         popularity=np.minimum(popularity, 1e5).astype(np.float32),
         cold=uniform(config.seed, "cold-product", items) < config.cold,
-        sold=sold,
+        sold=_sold(items, total, config.seed),
         models=models,
     )
+
+
+def _sold(items: Ints, total: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Choose each product's locales: the small range is sold across markets, the long tail in one of them."""
+    sold = np.zeros(len(items), dtype=np.uint8)
+    for locale, share in enumerate(SOLD_IN):
+        sold |= (uniform(seed, f"sold-{locale}", items) < share).astype(np.uint8) << np.uint8(locale)
+    sold[sold == 0] = 1
+    local = uniform(seed, "sold-across", items) >= np.sqrt(SMALL_RANGE / total)
+    home = np.searchsorted(np.cumsum(TRAFFIC)[:-1], uniform(seed, "sold-home", items[local]), side="right")
+    sold[local] = np.uint8(1) << home.astype(np.uint8)
+    return sold
 
 
 def product_ids(products: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

@@ -1,23 +1,26 @@
 """The shop, made: `shop_parts` streams it table by table, `make_shop` holds it, `write_shop` puts it on disk.
 
 Catalogue numbers and queries are made first; then every block of a thousand queries is worked out on its own,
-from its own seeds, so memory stays flat and no number depends on threads or on other blocks.
+from its own seeds, so no number depends on threads or on other blocks. What grows with the size is numbers
+alone: some 60 bytes a product, 25 an edge of the bought-next graph, 60 a query. Texts are never held.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import numpy as np
 import polars as pl
 
 from prodmatch_core.data.dataset import ESCI, Dataset
+from prodmatch_core.data.folder import write_parts
 from prodmatch_core.data.shop import draws, truth
 from prodmatch_core.data.shop.behaviour import PAGE, STEPS, Behaviour, attraction, simulate_sessions
-from prodmatch_core.data.shop.bought_next import Flow, make_flow
+from prodmatch_core.data.shop.bought_next import Flow, flow_parts
 from prodmatch_core.data.shop.catalogue import Catalogue, make_catalogue, sold_in
+from prodmatch_core.data.shop.concurrent import in_order
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.conversions import make_events, product_names, query_ids
 from prodmatch_core.data.shop.draws import Floats, Ints
@@ -31,8 +34,7 @@ from prodmatch_core.data.shop.worldbook import World, load_world
 from prodmatch_core.data.tables import SPLITS
 
 _QUERIES_A_PART = 1_000
-_PRODUCTS_A_PART = 100_000
-_EDGES_A_PART = 500_000
+_PRODUCTS_A_PART = 50_000
 _NAME = "shop.synthetic"
 _LICENCE = "Apache-2.0"
 
@@ -52,16 +54,15 @@ def shop_parts(config: ShopConfig) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "truth.models", truth.model_table(world, catalogue)
     yield "truth.delay_laws", truth.delay_law_table(world)
     positions = np.zeros((PAGE, len(STEPS) + 1), dtype=np.int64)
-    viewed = np.zeros((0, 2), dtype=np.int64)
-    views = np.zeros(0, dtype=np.int64)
-    for name, frame, behaviour in _query_parts(world, catalogue, queries, config):
-        yield name, frame
-        if behaviour is not None:
-            positions += behaviour.positions
-            viewed, views = _merge(viewed, views, behaviour.viewed, len(catalogue))
-    yield "engagements", _product_edges(viewed[:, 0], viewed[:, 1], views, "co_view")
+    viewed: list[Ints] = []
+    for frames, behaviour in _query_parts(world, catalogue, queries, config):
+        yield from frames
+        positions += behaviour.positions
+        viewed.append(behaviour.viewed[:, 0] * len(catalogue) + behaviour.viewed[:, 1])
+    pairs, times = np.unique(np.concatenate(viewed), return_counts=True)
+    yield "engagements", _product_edges(pairs // len(catalogue), pairs % len(catalogue), times, "co_view")
     yield "truth.positions", truth.position_table(positions)
-    yield from _flow_parts(make_flow(world, catalogue, config))
+    yield from _flow_parts(flow_parts(world, catalogue, config))
 
 
 def make_shop(config: ShopConfig) -> Dataset:
@@ -69,10 +70,10 @@ def make_shop(config: ShopConfig) -> Dataset:
     tables: dict[str, list[pl.DataFrame]] = {}
     for name, frame in shop_parts(config):
         tables.setdefault(name, []).append(frame)
-    whole = {name: pl.concat(frames, rechunk=True) for name, frames in tables.items()}
-    return Dataset(
-        name=_NAME,
-        scheme=ESCI,
+    # one table after the other, so that never more than one is there twice
+    whole = {name: pl.concat(tables.pop(name), rechunk=True) for name in list(tables)}
+    return attrs.evolve(
+        _head(config),
         products=whole["products"],
         queries=whole["queries"],
         judgements=whole["judgements"],
@@ -81,70 +82,63 @@ def make_shop(config: ShopConfig) -> Dataset:
         truth={
             name.removeprefix("truth."): frame for name, frame in whole.items() if name.startswith("truth.")
         },
+    )
+
+
+def write_shop(config: ShopConfig, folder: Path, overwrite: bool = False) -> None:
+    """Write the shop as a canonical folder, part by part; the files are those of `write_folder(make_shop())`.
+
+    Raises:
+        DataError: the folder has other files, or a data set and `overwrite` is false.
+    """
+    write_parts(_head(config), shop_parts(config), folder, overwrite)
+
+
+def _head(config: ShopConfig) -> Dataset:
+    """Return the data set without its tables."""
+    return Dataset(
+        name=_NAME,
+        scheme=ESCI,
         licence=_LICENCE,
         source=f"{_NAME}, size {config.size}, seed {config.seed}",
         notes=("An invented shop: no real product, brand, query or shopper is in it.",),
     )
 
 
-def write_shop(config: ShopConfig, folder: Path) -> None:
-    """Write the tables as `<folder>/<table>.parquet` and `<folder>/truth/<table>.parquet`, in flat memory.
-
-    Parts are written as they are made and then joined, in order; the rows are those of `make_shop`.
-
-    Raises:
-        FileExistsError: the folder has files already.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; name a new folder or remove what is in it")
-    parts: dict[str, list[Path]] = {}
-    with tempfile.TemporaryDirectory(dir=_made(folder), prefix=".parts-") as temporary:
-        for name, frame in shop_parts(config):
-            files = parts.setdefault(name, [])
-            files.append(Path(temporary) / f"{name}-{len(files):05d}.parquet")
-            frame.write_parquet(files[-1])
-        for name, files in parts.items():
-            whole = folder / f"{name.replace('.', '/')}.parquet"
-            _made(whole.parent)
-            pl.scan_parquet(files).sink_parquet(whole)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _product_parts(
     world: World, catalogue: Catalogue, config: ShopConfig
 ) -> Iterator[tuple[str, pl.DataFrame]]:
-    for locale in range(len(LOCALES)):
-        lexicon = Lexicon(world, catalogue.models, locale)
-        rows = sold_in(catalogue, locale)
-        for start in range(0, len(rows), _PRODUCTS_A_PART):
-            yield (
-                "products",
-                product_table(world, catalogue, lexicon, rows[start : start + _PRODUCTS_A_PART], config.seed),
-            )
-    for start in range(0, len(catalogue), _PRODUCTS_A_PART):
-        rows = np.arange(start, min(start + _PRODUCTS_A_PART, len(catalogue)))
-        yield "truth.attributes", truth.attribute_table(world, catalogue, rows)
+    def texts() -> Iterator[tuple[Lexicon, Ints]]:
+        for locale in range(len(LOCALES)):
+            lexicon = Lexicon(world, catalogue.models, locale)
+            rows = sold_in(catalogue, locale)
+            for start in range(0, len(rows), _PRODUCTS_A_PART):
+                yield lexicon, rows[start : start + _PRODUCTS_A_PART]
+
+    for table in in_order(lambda part: product_table(world, catalogue, *part, config.seed), texts()):
+        yield "products", table
+    starts = iter(range(0, len(catalogue), _PRODUCTS_A_PART))
+    for table in in_order(
+        lambda start: truth.attribute_table(
+            world, catalogue, np.arange(start, min(start + _PRODUCTS_A_PART, len(catalogue)))
+        ),
+        starts,
+    ):
+        yield "truth.attributes", table
 
 
-def _flow_parts(flow: Flow) -> Iterator[tuple[str, pl.DataFrame]]:
-    for start in range(0, len(flow.source), _EDGES_A_PART):
-        here = slice(start, start + _EDGES_A_PART)
-        source, target, count = flow.source[here], flow.target[here], flow.count[here]
-        seen = count > 0
-        yield "engagements", _product_edges(source[seen], target[seen], count[seen], "bought_next")
+def _flow_parts(flows: Iterator[Flow]) -> Iterator[tuple[str, pl.DataFrame]]:
+    for flow in flows:
+        source, target = product_names(flow.source), product_names(flow.target)
+        seen = pl.Series(flow.count > 0)
+        count = flow.count[flow.count > 0]
+        yield (
+            "engagements",
+            _edges(source.filter(seen), target.filter(seen), count, "bought_next", "product", None),
+        )
         yield (
             "truth.next_purchase",
-            pl.DataFrame(
-                {
-                    "src": product_names(source),
-                    "dst": product_names(target),
-                    "probability": flow.probability[here],
-                }
-            ),
+            pl.DataFrame({"src": source, "dst": target, "probability": flow.probability}),
         )
 
 
@@ -159,41 +153,55 @@ def _query_table(queries: Queries) -> pl.DataFrame:
     )
 
 
-def _query_parts(
-    world: World, catalogue: Catalogue, queries: Queries, config: ShopConfig
-) -> Iterator[tuple[str, pl.DataFrame, Behaviour | None]]:
-    """Work out judgements, engagements and events, a block of queries at a time."""
-    medians = np.array([t.price[0] for t in world.types])
-    judged = _shares(np.ones(len(queries)), config.size)
-    events = _shares(queries.frequency, round(config.events_per_judgement * config.size))
+@attrs.frozen(eq=False)
+class _Block:
+    """Some queries of one locale that are worked out together; `part` seeds what is drawn for them."""
+
+    part: int
+    locale: int
+    shelves: Shelves
+    queries: Ints
+
+
+def _query_blocks(world: World, catalogue: Catalogue, queries: Queries) -> Iterator[_Block]:
     part = 0
     for locale in range(len(LOCALES)):
         shelves = Shelves(world, catalogue, locale)
         numbers = np.flatnonzero(queries.locale == locale)
         for start in range(0, len(numbers), _QUERIES_A_PART):
-            mine = numbers[start : start + _QUERIES_A_PART]
-            found = find_candidates(world, catalogue, shelves, queries, mine, config, part)
-            attracts = attraction(catalogue, medians, found, config.seed)
-            rows = choose_judged(found, int(judged[mine[-1] + 1] - judged[mine[0]]), config, part)
-            table, secret = _judgement_tables(world, catalogue, queries, found.take(rows), config, part)
-            yield "judgements", table, None
-            yield "truth.judgements", secret, None
-            behaviour = simulate_sessions(catalogue, queries, found, attracts, config, part)
-            yield "engagements", _engagement_table(found, behaviour, locale), behaviour
-            log, secret = make_events(
-                world,
-                catalogue,
-                queries,
-                found,
-                attracts,
-                medians,
-                int(events[mine[-1] + 1] - events[mine[0]]),
-                config,
-                part,
-            )
-            yield "events", log, None
-            yield "truth.events", secret, None
+            yield _Block(part, locale, shelves, numbers[start : start + _QUERIES_A_PART])
             part += 1
+
+
+def _query_parts(
+    world: World, catalogue: Catalogue, queries: Queries, config: ShopConfig
+) -> Iterator[tuple[list[tuple[str, pl.DataFrame]], Behaviour]]:
+    """Work out judgements, engagements and events, a block of queries at a time."""
+    medians = np.array([t.price[0] for t in world.types])
+    judged = _shares(np.ones(len(queries)), config.size)
+    events = _shares(queries.frequency, round(config.events_per_judgement * config.size))
+
+    def work(block: _Block) -> tuple[list[tuple[str, pl.DataFrame]], Behaviour]:
+        mine, part = block.queries, block.part
+        end, start = mine[-1] + 1, mine[0]
+        found = find_candidates(world, catalogue, block.shelves, queries, mine, config, part)
+        attracts = attraction(catalogue, medians, found, config.seed)
+        rows = choose_judged(found, int(judged[end] - judged[start]), config, part)
+        table, secret = _judgement_tables(world, catalogue, queries, found.take(rows), config, part)
+        behaviour = simulate_sessions(catalogue, queries, found, attracts, config, part)
+        count = int(events[end] - events[start])
+        log, truths = make_events(world, catalogue, queries, found, attracts, medians, count, config, part)
+        engagements = _engagement_table(found, behaviour, block.locale)
+        frames = [
+            ("judgements", table),
+            ("truth.judgements", secret),
+            ("engagements", engagements),
+            ("events", log),
+            ("truth.events", truths),
+        ]
+        return frames, behaviour
+
+    yield from in_order(work, _query_blocks(world, catalogue, queries))
 
 
 def _shares(weights: Floats, total: int) -> Ints:
@@ -271,11 +279,3 @@ def _edges(
         "count",
         pl.lit(locale, dtype=pl.String).alias("locale"),
     )
-
-
-def _merge(pairs: Ints, counts: Ints, more: Ints, products: int) -> tuple[Ints, Ints]:
-    """Add pairs seen in one part to those counted so far, sorted."""
-    keys = np.concatenate([pairs[:, 0] * products + pairs[:, 1], more[:, 0] * products + more[:, 1]])
-    keys, place = np.unique(keys, return_inverse=True)
-    total = np.bincount(place, weights=np.concatenate([counts, np.ones(len(more))])).astype(np.int64)
-    return np.column_stack([keys // products, keys % products]), total

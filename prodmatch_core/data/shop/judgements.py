@@ -6,9 +6,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from prodmatch_core.data.shop.catalogue import NONE, Catalogue, sold_in
+from prodmatch_core.data.shop.catalogue import NONE, SMALL_SHOP, Catalogue, sold_in
 from prodmatch_core.data.shop.config import ShopConfig
-from prodmatch_core.data.shop.draws import Floats, Ints, generator
+from prodmatch_core.data.shop.draws import Floats, Ints, distinct, generator
 from prodmatch_core.data.shop.labels import (
     CAUSES,
     COMPLEMENT,
@@ -57,14 +57,21 @@ class Candidates:
 
 
 class Postings:
-    """Products by key, for drawing from all that share one: an inverted index over integers."""
+    """Products by key, for drawing from all that share one: an inverted index over integers.
+
+    A negative key is none. Keys and products are kept in 32 bits: a dozen indices over a catalogue of millions
+    are most of what generation holds in memory.
+    """
 
     def __init__(self, keys: Ints, products: Ints) -> None:
+        there = np.flatnonzero(keys >= 0)
+        keys = keys[there].astype(np.int32)
         order = np.argsort(keys, kind="stable")
-        self.keys, self.products = keys[order], products[order]
+        self.keys, self.products = keys[order], products[there[order]].astype(np.int32)
 
     def ranges(self, keys: Ints) -> tuple[Ints, Ints]:
         """Return start and length of each key's products; length 0 where the key is negative or unknown."""
+        keys = keys.astype(np.int32)  # of one type with the index, or numpy would convert all of it
         start = np.searchsorted(self.keys, keys, side="left")
         length = np.searchsorted(self.keys, keys, side="right") - start
         return start, np.where(keys < 0, 0, length)
@@ -76,8 +83,10 @@ class Postings:
         place = start[:, None] + ((offsets + rng.random((len(keys), 1))) % 1.0 * length[:, None]).astype(
             np.int64
         )
+        if not len(self.products):
+            return np.full(place.shape, NONE)
         place = np.minimum(place, len(self.products) - 1)
-        return np.where(length[:, None] > 0, self.products[place], NONE)
+        return np.where(length[:, None] > 0, self.products[place], NONE).astype(np.int64)
 
 
 class Shelves:
@@ -196,7 +205,7 @@ def find_candidates(
     found = shelves.draw(wants, rng)
     query = np.repeat(np.arange(len(numbers)), found.shape[1])
     product = found.ravel()
-    keys = np.unique((query * len(catalogue) + product)[product >= 0])
+    keys = distinct((query * len(catalogue) + product)[product >= 0])
     query, product = keys // len(catalogue), keys % len(catalogue)
     seen = (queries.split[numbers[query]] != 0) | ~catalogue.cold[product]
     query, product = query[seen], product[seen]
@@ -207,21 +216,37 @@ def find_candidates(
 def choose_judged(candidates: Candidates, count: int, config: ShopConfig, part: int) -> Ints:
     """Choose which candidates are judged, so that labels come in the target shares: (count,) rows, ascending.
 
-    Where a label has too few candidates, exact and substitute ones, then any others, take its place.
+    A query has 48 judgements at most. Where a label has too few candidates, exact and substitute ones, then any
+    others, take its place.
     """
     rng = generator(config.seed, "judged", part)
-    order = rng.permutation(len(candidates.query))
-    per_query = _place_within(candidates.query[order])
-    order = order[per_query < _MOST]
+    shuffled = rng.permutation(len(candidates.query))
+    pooled = _place_within(candidates.query[shuffled]) < _MOST
+    order, beyond = shuffled[pooled], shuffled[~pooled]
     quota = np.floor(true_shares(config.rater_noise) * count + rng.random()).astype(np.int64)
     quota[EXACT] += count - quota.sum()
     label = candidates.label[order]
     rows = np.concatenate([order[label == number][: quota[number]] for number in range(4)])
+    lacking = int(quota[EXACT] - (candidates.label[rows] == EXACT).sum())
+    # Queries of a large shop ask for so much that their first candidates hold too few matches. A small one,
+    # whose blocks may be a handful of queries, keeps the judgements by which its figures are known.
+    if lacking > 0 and config.size > SMALL_SHOP:
+        matches = beyond[candidates.label[beyond] == EXACT]
+        rows = np.concatenate([rows, _with_room(candidates.query, rows, matches)[:lacking]])
     if len(rows) < count:
         rest = np.setdiff1d(order, rows)
         rest = rest[np.argsort(np.isin(candidates.label[rest], (COMPLEMENT, IRRELEVANT)), kind="stable")]
-        rows = np.concatenate([rows, rest[: count - len(rows)]])
+        rows = np.concatenate([rows, _with_room(candidates.query, rows, rest)[: count - len(rows)]])
     return np.sort(rows)
+
+
+def _with_room(query: Ints, chosen: Ints, more: Ints) -> Ints:
+    """Return the rows among `more` that leave each query with no more than `_MOST` judgements, in their order."""
+    if not len(more):
+        return more
+    first = query.min()
+    taken = np.bincount(query[chosen] - first, minlength=int(query.max() - first) + 1)
+    return more[taken[query[more] - first] + _place_within(query[more]) < _MOST]
 
 
 def true_shares(noise: float) -> Floats:

@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 import polars as pl
 
-from prodmatch_core.data.shop.catalogue import HIDEABLE, NONE, Catalogue, sold_in
+from prodmatch_core.data.shop.catalogue import HIDEABLE, NONE, TRAFFIC, Catalogue, sold_in
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.draws import Floats, Ints, generator
 from prodmatch_core.data.shop.labels import KINDS, Wants, join
@@ -16,8 +16,6 @@ from prodmatch_core.data.shop.worldbook import ATTRIBUTES, FITS, World
 
 PER_QUERY = 20
 "Judgements a query, on average."
-TRAFFIC = (0.7, 0.2, 0.1)
-"Share of queries in each locale."
 _KIND_SHARES = (0.42, 0.14, 0.12, 0.15, 0.12, 0.05)
 _BLOCK = 1_000
 _CONNECT = ({"for": "for"}, {"for": "para"}, {"for": "用"})
@@ -43,9 +41,11 @@ class Queries:
 def make_queries(world: World, catalogue: Catalogue, config: ShopConfig) -> Queries:
     """Draw `size / 20` queries with distinct texts, in blocks that do not depend on each other."""
     wanted = np.diff(np.round(np.cumsum([0, *TRAFFIC]) * round(config.size / PER_QUERY)).astype(int))
-    parts: list[tuple[Wants, pl.Series]] = []
-    for locale, count in enumerate(wanted.tolist()):
-        parts.append(_distinct(world, catalogue, config, locale, max(count, 3)))
+    main_type = _main_type(world, catalogue)
+    parts = [
+        _distinct(world, catalogue, config, locale, max(count, 3), main_type)
+        for locale, count in enumerate(wanted.tolist())
+    ]
     locales = np.repeat(np.arange(len(LOCALES)), [len(text) for _, text in parts])
     text = pl.concat([t for _, t in parts])
     rng = generator(config.seed, "queries")
@@ -75,7 +75,7 @@ def _split(text: pl.Series, locale: Ints, rng: np.random.Generator) -> Ints:
 
 
 def _distinct(
-    world: World, catalogue: Catalogue, config: ShopConfig, locale: int, count: int
+    world: World, catalogue: Catalogue, config: ShopConfig, locale: int, count: int, main_type: Ints
 ) -> tuple[Wants, pl.Series]:
     lexicon = Lexicon(world, catalogue.models, locale)
     rows = sold_in(catalogue, locale)
@@ -86,7 +86,7 @@ def _distinct(
     for block in range(64 + 8 * count // _BLOCK):
         rng = generator(config.seed, f"queries-{LOCALES[locale]}", block)
         seeds = rows[np.searchsorted(cumulative, rng.random(min(_BLOCK, 2 * count)) * cumulative[-1])]
-        wants = _wants(world, catalogue, seeds, rng)
+        wants = _wants(world, catalogue, seeds, main_type, rng)
         parts.append(wants)
         frames.append(pl.DataFrame({"text": query_texts(world, catalogue, lexicon, wants, rng)}))
         have += int(frames[-1]["text"].n_unique())
@@ -97,11 +97,23 @@ def _distinct(
                 break
     else:
         unique = pl.concat(frames).with_row_index("row").unique("text", keep="first", maintain_order=True)
-    unique = unique.head(count)
+    unique = unique.head(count)[_mixed(count)]
     return join(parts).take(unique["row"].to_numpy()), unique["text"]
 
 
-def _wants(world: World, catalogue: Catalogue, seeds: Ints, rng: np.random.Generator) -> Wants:
+def _mixed(count: int) -> Ints:
+    """Return an order of rows in which every block is like the whole; of one block, the order as it is.
+
+    The later a distinct text is drawn, the more it asks for, since the plain ones are taken: left as drawn, the
+    last queries of a large shop would have too few products that meet them all.
+    """
+    blocks = -(-count // _BLOCK)
+    return np.concatenate([np.arange(first, count, blocks) for first in range(blocks)])
+
+
+def _wants(
+    world: World, catalogue: Catalogue, seeds: Ints, main_type: Ints, rng: np.random.Generator
+) -> Wants:
     """Draw what each shopper wants so that the seed product is a full match."""
     n = len(seeds)
     kinds = world.types
@@ -131,9 +143,7 @@ def _wants(world: World, catalogue: Catalogue, seeds: Ints, rng: np.random.Gener
     asks_brand = named["brand_type"] | named["model"] | named["brand"]
     return Wants(
         kind=kind.astype(np.int8),
-        type=np.where(named["brand"], _main_type(world, catalogue)[catalogue.brand[seeds]], t).astype(
-            np.int16
-        ),
+        type=np.where(named["brand"], main_type[catalogue.brand[seeds]], t).astype(np.int16),
         need=np.where(named["need"], world.need_of[t], NONE).astype(np.int16),
         brand=np.where(asks_brand, catalogue.brand[seeds], NONE).astype(np.int16),
         model=np.where(named["model"], catalogue.model[seeds], NONE).astype(np.int32),
@@ -146,9 +156,9 @@ def _wants(world: World, catalogue: Catalogue, seeds: Ints, rng: np.random.Gener
 
 def _main_type(world: World, catalogue: Catalogue) -> Ints:
     """Return (brands,) the type each brand sells most."""
-    counts = np.zeros((len(world.brands), len(world.types)), dtype=np.int64)
-    np.add.at(counts, (catalogue.brand.astype(np.int64), catalogue.type.astype(np.int64)), 1)
-    return counts.argmax(axis=1)
+    brands, types = len(world.brands), len(world.types)
+    both = catalogue.brand.astype(np.int64) * types + catalogue.type
+    return np.bincount(both, minlength=brands * types).reshape(brands, types).argmax(axis=1)
 
 
 def _attributes(

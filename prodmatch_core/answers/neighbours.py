@@ -1,0 +1,148 @@
+"""Ranked neighbours: search with a member's vectors and without learning, measure, and write what was found."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from prodmatch_core.answers.work import Answer, Arrays, Work
+from prodmatch_core.evaluation import assess
+from prodmatch_core.evaluation.retrieved import Retrieved
+from prodmatch_core.evaluation.search import Search, depth_of
+from prodmatch_core.evaluation.unlearnt import BASELINES
+from prodmatch_core.rundir import write_json, write_parquet
+from prodmatch_core.training.fitted import FittedMember
+
+
+class NeighbourAnswer(Answer):
+    """The answer of embed and relate: one member's vectors, searched by cosine."""
+
+    def __init__(self, work: Work) -> None:
+        """Prepare the search of the test split; edges of training and validation are known by then."""
+        super().__init__(work)
+        data = work.data
+        examples = data.examples
+        self.known = examples["train"].concat(examples["valid"])
+        count, depth = data.corpus.products.height, depth_of(work.measures)
+        self.search = Search.of(work.task.spec, examples["test"], self.known, count, depth)
+
+    def predictions(self, model: FittedMember) -> dict[str, np.ndarray]:
+        """Return the vectors of test queries and of candidates, (n, width) float32 each."""
+        names = ("queries", "candidates")
+        found = model.vectors(self.work.data.corpus, self.search.reads)
+        return dict(zip(names, found, strict=True))
+
+    def conclude(self, members: Sequence[Arrays]) -> dict[str, Any]:
+        """Search and measure; write the nearest neighbours of every test query, and the surest mistakes."""
+        work, spec = self.work, self.work.task.spec
+        final = self.search.run(members[0]["queries"], members[0]["candidates"])
+        lines = [
+            assess.RetrievedLine(name, "baseline", self.search.rank(scorer))
+            for name, scorer in BASELINES[spec.name](self.search, work.data.corpus, self.known)
+        ]
+        lines.append(assess.RetrievedLine("pipeline", "pipeline", final))
+        table, scores = self._neighbours(final, members[0])
+        write_parquet(work.path / "neighbours.parquet", table)
+        write_json(work.path / "mistakes.json", self._mistakes(final, scores))
+        return assess.assess_retrieved(
+            lines,
+            slices=self._slices(),
+            measures=work.measures,
+            headline=spec.headline,
+            evaluation=work.pipeline.evaluation,
+            seed=work.seed,
+        )
+
+    def _ids(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the identifiers of queries, of candidates, and the group of each query, as objects."""
+        spec, rows = self.work.task.spec, self.work.data.rows["test"]
+        products = self.work.data.corpus.products["product_id"].to_numpy()
+        asked = rows[self.search.examples]
+        candidates = products[self.search.reads[1][1]]
+        return asked[spec.keys[0]].to_numpy(), candidates, asked[spec.group].to_numpy()
+
+    def _neighbours(self, found: Retrieved, arrays: Arrays) -> tuple[pl.DataFrame, np.ndarray]:
+        """Return one row a query and neighbour kept, and the cosine of every query's nearest."""
+        queries, candidates, groups = self._ids()
+        depth, nearest = found.depth, found.nearest
+        left, right = _unit(arrays["queries"]), _unit(arrays["candidates"])
+        cosine = np.stack([(left * right[np.maximum(column, 0)]).sum(axis=1) for column in nearest.T], axis=1)
+        n = len(queries)
+        there = nearest.ravel() >= 0
+        table = pl.DataFrame(
+            {
+                "query": np.repeat(queries, depth).astype(str),
+                "group": np.repeat(groups, depth).astype(str),
+                "rank": np.tile(np.arange(1, depth + 1), n),
+                "neighbour": candidates[np.maximum(nearest.ravel(), 0)].astype(str),
+                "score": cosine.ravel().astype(np.float64),
+                "right": found.hits.ravel(),
+                "relevant": np.repeat(found.relevant, depth),
+            }
+        )
+        return table.filter(pl.Series(there)), cosine[:, 0]
+
+    def _mistakes(self, found: Retrieved, scores: np.ndarray) -> list[dict[str, Any]]:
+        """Return the nearest wrong first neighbours with their texts, surest first, one a group."""
+        corpus = self.work.data.corpus
+        queries, candidates, groups = self._ids()
+        titles = np.array(corpus.product_texts(("title",)), dtype=object)
+        side, rows = self.search.reads[0]
+        asked = (
+            titles[rows]
+            if side == "product"
+            else np.array(corpus.query_texts(("title",)), dtype=object)[rows]
+        )
+        offered = titles[self.search.reads[1][1]]
+        wrong = np.flatnonzero(~found.hits[:, 0] & (found.nearest[:, 0] >= 0))
+        order = wrong[np.argsort(-scores[wrong], kind="stable")]
+        first = dict(zip(*_first(self.search), strict=True))
+        result: list[dict[str, Any]] = []
+        seen: set[Any] = set()
+        for row in order:
+            if len(result) == self.work.pipeline.evaluation.mistakes:
+                break
+            if groups[row] in seen:
+                continue
+            seen.add(groups[row])
+            nearest = int(found.nearest[row, 0])
+            result.append(
+                {
+                    "query_id": str(queries[row]),
+                    "query": asked[row],
+                    "product_id": str(candidates[nearest]),
+                    "title": offered[nearest],
+                    "score": float(scores[row]),
+                    "wanted_id": str(candidates[first[row]]),
+                    "wanted": offered[first[row]],
+                }
+            )
+        return result
+
+    def _slices(self) -> list[tuple[str, str, np.ndarray]]:
+        """Return parts of the test queries: by size of the group, or by how many edges of a product are known."""
+        if self.work.task.spec.name == "embed":
+            sizes = np.bincount(self.search.wanted.query, minlength=len(self.search.groups)) + 1
+            cuts, by = (2, 3, 5), "group of"
+            names = ("2 items", "3 or 4 items", "5 items or more")
+        else:
+            sources = self.search.reads[0][1]
+            sizes = np.bincount(self.known.query, minlength=self.work.data.corpus.products.height)[sources]
+            cuts, by = (0, 1, 4), "known edges"
+            names = ("none", "1 to 3", "4 or more")
+        bounds = (*cuts, np.inf)
+        masks = [(sizes >= low) & (sizes < high) for low, high in itertools.pairwise(bounds)]
+        return [(by, name, mask) for name, mask in zip(names, masks, strict=True) if mask.any()]
+
+
+def _first(search: Search) -> tuple[np.ndarray, np.ndarray]:
+    query, index = np.unique(search.wanted.query, return_index=True)
+    return query, search.wanted.candidate[index]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
