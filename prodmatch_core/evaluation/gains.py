@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 PROFILES: Mapping[str, str] = {
     "esci": "exact 1, substitute 0.1, complement 0.01, irrelevant 0: the paper's",
     "esci-official-script": "exact 1, substitute 0.01, complement 0.1, irrelevant 0: the published script's",
-    "linear": "the grade: of c labels, c - 1 for the best, one less for each that follows, 0 for the last",
+    "linear": "the grade",
     "exponential": "2 to the power of the grade, less 1",
     "binary": "1 for what counts as a match, else 0",
 }
-"Name of each profile -> its gains in words."
+"""Name of each profile -> its gains in words. The grade of a label is the number of labels after it: of c labels, c - 1
+for the best and 0 for the last; judgements in qrels files are grades."""
 
 ESCI_LABELS = ("exact", "substitute", "complement", "irrelevant")
 "The labels the two ESCI profiles are for, best match first; their initials do as well."
