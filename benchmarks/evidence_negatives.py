@@ -113,9 +113,9 @@ def page(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Evidence: mined negatives",
         "",
-        "`core.ngram` on the judged pairs alone, and with half a negative for each match from each generator (mined ones",
-        f"from ranks {MINED['first']} to {MINED['last']}). Four epochs; figures on the test split, whose pairs all are judged",
-        "ones: mean over three seeds, in brackets the lowest and the highest. Differences smaller than the brackets are noise.",
+        "`core.ngram` on the judged pairs alone, and with half a negative for each match from each generator (mined",
+        f"ones from ranks {MINED['first']} to {MINED['last']}). Four epochs; figures on the test split, all of whose pairs",
+        "were judged: mean over three seeds, in brackets the lowest and the highest.",
         "",
         "    PRODMATCH_DATA=DIR python benchmarks/evidence_negatives.py",
         "",
@@ -124,7 +124,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         lines += [
             f"## {TITLES[data]}",
             "",
-            f"| encoder | negatives | {' | '.join(m.replace('_', ' ') for m in MEASURES)} | found of wanted | seconds |",
+            f"| encoder | negatives | {' | '.join(MEASURES).replace('_', ' ')} | found of wanted | seconds |",
             f"|---|---|{'---|' * len(MEASURES)}---|---:|",
         ]
         for of, mode, name in LINES:

@@ -18,8 +18,9 @@ desk lamp,Acme sofa,mismatch,train
 desk lamp,Bolt desk lamp,mismatch,train
 red shoe,Red shoe 42,match,train
 red shoe,Blue shoe 42,mismatch,train
-oak desk,Oak desk,match,valid
-oak desk,Desk of oak,mismatch,valid
+oak desk,Oak desk,match,test
+oak desk,Desk of oak,mismatch,test
+blue rug,Blue rug,match,valid
 """
 
 
