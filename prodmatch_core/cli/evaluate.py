@@ -209,10 +209,10 @@ def notes(figures: Mapping[str, Any]) -> Iterator[str]:
     runs = {"": figures} | ({"other run: ": figures["against"]} if "against" in figures else {})
     for title, run in runs.items():
         ties, counts = run["ties"], run["counts"]
-        yield (
-            f"{title}ties: {ties['rows']} of {counts['rows']} rows in {ties['queries']} of {counts['queries']} "
-            f"queries; the rule decides values of {ties['decided_by_rule']}"
+        where = (
+            f"{ties['rows']} of {counts['rows']} rows, in {ties['queries']} of {counts['queries']} queries"
         )
+        yield f"{title}ties: {where}; the rule decides values of {ties['decided_by_rule']}"
     yield f"tie rule: {figures['tie_rule']['name']}: {figures['tie_rule']['means']}"
     for title, run in runs.items():
         counts = run["counts"]

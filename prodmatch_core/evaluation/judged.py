@@ -15,9 +15,11 @@ import polars as pl
 
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation import gains, significance
-from prodmatch_core.evaluation.evaluated import Statistic, mean_of
 from prodmatch_core.evaluation.ranked import TIE_RULES, Ideal, Ranked, ideal_of, rank
 from prodmatch_core.records import MeasureSpec
+
+_SAME = 1e-12
+"Difference of two values that rounding explains."
 
 
 @attrs.frozen
@@ -136,63 +138,67 @@ def figures(
     """
     settings: dict[str, Any] = {"seed": seed, "replicates": replicates}
     runs = {"": run} if other is None else {"": run, "against:": other}
-    columns, statistics = {}, {}
-    for prefix, judged in runs.items():
-        for spec in measures:
-            values = spec.load_ranking()(judged.ranked)
-            columns[f"{prefix}{spec.name}"] = np.nan_to_num(values)
-            statistics[f"{prefix}{spec.name}"] = _mean(values)
+    names = [spec.name for spec in measures]
+    columns = {
+        f"{prefix}{spec.name}": spec.load_ranking()(judged.ranked)
+        for prefix, judged in runs.items()
+        for spec in measures
+    }
+    values = np.stack(list(columns.values()), axis=1)
+    columns = {name: np.nan_to_num(column) for name, column in columns.items()}
+    means = _Means(values, len(names) if other is not None else 0)
     rows = significance.PerQueryRows(run.ranked.queries)
-    estimates = significance.intervals(statistics, rows, level=level, **settings)
+    found = significance.joint_intervals(means, rows, level=level, at_once=16, **settings)
+    estimates = [{"value": i.value, "low": i.low, "high": i.high} for i in found]
     result: dict[str, Any] = {
         "profile": judging.profile,
         "relevant_from": judging.relevant_from,
         "tie_rule": {"name": judging.ties, "means": TIE_RULES[judging.ties]},
         "level": level,
         **settings,
-        "counts": run.counts,
-        "ties": attrs.asdict(run.ranked.ties),
-        "measures": {spec.name: _plain(estimates[spec.name]) for spec in measures},
+        **_of(run, names, estimates),
     }
     if other is not None:
-        result["against"] = {
-            "counts": other.counts,
-            "ties": attrs.asdict(other.ranked.ties),
-            "measures": {spec.name: _plain(estimates[f"against:{spec.name}"]) for spec in measures},
-        }
+        result["against"] = _of(other, names, estimates[len(names) :])
+        p = significance.paired_sign_flips(means.gained, **settings)
         result["differences"] = {
-            spec.name: _difference(
-                columns[spec.name], columns[f"against:{spec.name}"], rows, level=level, **settings
-            )
-            for spec in measures
+            name: {
+                **estimates[2 * len(names) + place],
+                "p": float(p[place]),
+                "better": int((means.gained[:, place] > _SAME).sum()),
+                "worse": int((means.gained[:, place] < -_SAME).sum()),
+            }
+            for place, name in enumerate(names)
         }
     return result, columns
 
 
-def _mean(values: np.ndarray) -> Statistic:
-    if np.isnan(values).all():  # nothing to find in any query: no resample can have a value
-        return lambda weights: float("nan")
-    return mean_of(np.nan_to_num(values))
+def _of(run: JudgedRun, names: Sequence[str], estimates: Sequence[dict[str, float]]) -> dict[str, Any]:
+    return {
+        "counts": dict(run.counts),
+        "ties": attrs.asdict(run.ranked.ties),
+        "measures": dict(zip(names, estimates, strict=False)),
+    }
 
 
-def _difference(
-    first: np.ndarray,
-    second: np.ndarray,
-    rows: significance.PerQueryRows,
-    *,
-    seed: int,
-    replicates: int,
-    level: float,
-) -> dict[str, float]:
-    gained = first - second
-    estimate = significance.interval(mean_of(gained), rows, seed=seed, replicates=replicates, level=level)
-    p = significance.paired_sign_flips(gained, seed=seed, replicates=replicates)
-    better, worse = int((gained > 1e-12).sum()), int((gained < -1e-12).sum())
-    return {**_plain(estimate), "p": p, "better": better, "worse": worse}
+class _Means:
+    """All means of a resample at once: of every column, then of the paired differences."""
 
+    def __init__(self, values: np.ndarray, pairs: int) -> None:
+        """Hold (G, m) values, of which the first `pairs` are compared with the next as many."""
+        self.possible = ~np.isnan(values)
+        self.columns = np.nan_to_num(values)
+        self.gained = self.columns[:, :pairs] - self.columns[:, pairs : 2 * pairs]
+        self.pairs = pairs
 
-def _plain(estimate: significance.Interval) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        """Return the means, (r, m + pairs), for (r, G) weights; NaN where no drawn query has anything to find."""
+        means = (weights @ self.columns) / weights.sum(axis=1, keepdims=True)
+        gained = means[:, : self.pairs] - means[:, self.pairs : 2 * self.pairs]
+        for replicate, column in np.argwhere(means == 0):
+            if not weights[replicate] @ self.possible[:, column]:
+                means[replicate, column] = np.nan
+        return np.concatenate([means, gained], axis=1)
 
 
 def per_query(judgements: Judgements, run: JudgedRun, columns: Mapping[str, np.ndarray]) -> pl.DataFrame:

@@ -6,7 +6,8 @@ All randomness comes from the given seed: the same seed draws the same queries.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol, TypeVar
 
 import attrs
@@ -14,6 +15,9 @@ import numpy as np
 
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic
+
+_AT_ONCE = 16
+"Swaps that are tried together, in one matrix product."
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -100,16 +104,40 @@ def intervals(
         replicates: number of resamples; 0 gives the values alone.
         level: coverage, between 0 and 1.
     """
+
+    def together(weights: np.ndarray) -> np.ndarray:
+        return np.array([[statistic(row) for statistic in statistics.values()] for row in weights])
+
+    found = joint_intervals(together, evaluated, seed=seed, replicates=replicates, level=level)
+    return dict(zip(statistics, found, strict=True))
+
+
+def joint_intervals(
+    together: Callable[[np.ndarray], np.ndarray],
+    evaluated: ByQuery,
+    *,
+    seed: int,
+    replicates: int = 1000,
+    level: float = 0.95,
+    at_once: int = 1,
+) -> list[Interval]:
+    """Return `intervals` of figures that one function computes together, in its order.
+
+    Args:
+        together: (r, n) weights of r resamples to their (r, m) figures.
+        evaluated: gives the queries and the examples' weights.
+        seed: of the draws.
+        replicates: number of resamples; 0 gives the values alone.
+        level: coverage, between 0 and 1.
+        at_once: resamples handed over together; a matrix product of several reads the values once.
+    """
     base = evaluated.example_weights
-    drawn = np.empty((replicates, len(statistics)))
-    for row, times in enumerate(bootstrap_weights(evaluated.groups, replicates, seed)):
-        weights = base * times
-        drawn[row] = [statistic(weights) for statistic in statistics.values()]
-    result = {}
-    for column, (name, statistic) in enumerate(statistics.items()):
-        low, high, undefined = _bounds(drawn[:, column], level, evaluated.n_groups)
-        result[name] = Interval(statistic(base), low, high, undefined)
-    return result
+    values = together(base[None])[0]
+    draws = bootstrap_weights(evaluated.groups, replicates, seed)
+    parts = [together(base * np.stack(times)) for times in iter(lambda: list(islice(draws, at_once)), [])]
+    drawn = np.concatenate([np.empty((0, len(values))), *parts])
+    bounds = (_bounds(column, level, evaluated.n_groups) for column in drawn.T)
+    return [Interval(float(value), *bound) for value, bound in zip(values, bounds, strict=True)]
 
 
 def interval(
@@ -191,26 +219,31 @@ def paired_randomisation(
     return (as_extreme + 1) / (len(drawn) + 1)
 
 
-def paired_sign_flips(differences: np.ndarray, *, seed: int, replicates: int = 1000) -> float:
-    """Return the p-value of `paired_randomisation` for a mean over queries, from its difference per query.
+def paired_sign_flips(differences: np.ndarray, *, seed: int, replicates: int = 1000) -> np.ndarray:
+    """Return the p-values of `paired_randomisation` for means over queries, from their differences per query.
 
-    To swap the systems on a query is to turn the sign of its difference: the same test, with the same draws, in a
+    To swap the systems on a query is to turn the sign of its differences: the same test, with the same draws, in a
     fraction of the time.
 
     Args:
-        differences: (G,) float64, first system less second, one per query.
+        differences: (G, m) float64, first system less second, a row per query and a column per measure.
         seed: of the swaps.
         replicates: number of random swaps.
+
+    Returns:
+        (m,) float64; NaN without a query.
     """
-    if not len(differences):
-        return float("nan")
-    observed = differences.mean()
+    queries, measures = differences.shape
+    if not queries:
+        return np.full(measures, np.nan)
+    total = differences.sum(axis=0)
     generator = np.random.default_rng(seed)
-    as_extreme = 0
-    for _ in range(replicates):
-        swapped = generator.random(len(differences)) < 0.5
-        drawn = (differences @ swapped * 2 - differences.sum()) / len(differences)
-        as_extreme += bool(abs(drawn) >= abs(observed) - 1e-12)  # as there, the observed difference itself
+    as_extreme = np.zeros(measures)
+    for done in range(0, replicates, _AT_ONCE):
+        swaps = generator.random((min(_AT_ONCE, replicates - done), queries))
+        drawn = 2 * (np.less(swaps, 0.5, out=swaps) @ differences) - total
+        # As there, what differs in the last bits of the mean is the observed difference itself.
+        as_extreme += (np.abs(drawn) >= np.abs(total) - 1e-12 * queries).sum(axis=0)
     return (as_extreme + 1) / (replicates + 1)
 
 

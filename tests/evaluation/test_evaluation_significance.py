@@ -229,18 +229,22 @@ def test_sign_flips_of_means_over_queries_are_the_randomisation_test(
     pair: tuple[Evaluated, Evaluated],
 ) -> None:
     first, second = pair
-    values = [np.nan_to_num(mrr(e.ranked)) for e in pair]
-    expected = paired_randomisation(over_queries(mrr), first, second, seed=3, replicates=200)
-    assert paired_sign_flips(values[0] - values[1], seed=3, replicates=200) == expected
-    assert 0 < expected < 1
+    measures = (mrr, ndcg)
+    gained = [np.nan_to_num(per_query(first.ranked) - per_query(second.ranked)) for per_query in measures]
+    expected = [
+        paired_randomisation(over_queries(per_query), first, second, seed=3, replicates=200)
+        for per_query in measures
+    ]
+    assert paired_sign_flips(np.stack(gained, axis=1), seed=3, replicates=200).tolist() == expected
+    assert all(0 < p < 1 for p in expected)
 
 
 def test_a_difference_of_nothing_is_no_difference() -> None:
-    assert paired_sign_flips(np.zeros(5), seed=0, replicates=50) == 1.0
+    assert paired_sign_flips(np.zeros((5, 1)), seed=0, replicates=50).tolist() == [1.0]
 
 
 def test_sign_flips_of_no_query_are_undefined() -> None:
-    assert np.isnan(paired_sign_flips(np.zeros(0), seed=0, replicates=50))
+    assert np.isnan(paired_sign_flips(np.zeros((0, 2)), seed=0, replicates=50)).tolist() == [True, True]
 
 
 def test_values_per_query_have_the_interval_of_their_rows(pair: tuple[Evaluated, Evaluated]) -> None:
