@@ -10,16 +10,19 @@ from typing import Any
 import attrs
 
 from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.evaluation.ranked import TIE_RULES
 from prodmatch_core.registry import Registry
 from prodmatch_core.rundir import FORMAT
+from prodmatch_core.sections import Evaluation
 from prodmatch_core.stages import versions
 
 LIBRARIES = ("torch", "transformers", "numpy", "polars", "scikit-learn", "lightgbm", "dgl")
 "Libraries whose versions are noted where they are installed, beside every plugin's."
-TIE_RULE = "equal scores share their ranks: nDCG, MRR and MAP are expectations over random orders of ties"
 
 
-def provenance(registry: Registry, scheme: LabelScheme, seed: int, fingerprint: str) -> dict[str, Any]:
+def provenance(
+    registry: Registry, scheme: LabelScheme, seed: int, fingerprint: str, evaluation: Evaluation
+) -> dict[str, Any]:
     """Return versions, seed, data fingerprint, gain profile, tie rule and machine, as plain JSON values."""
     import torch
 
@@ -39,6 +42,8 @@ def provenance(registry: Registry, scheme: LabelScheme, seed: int, fingerprint: 
             "python": platform.python_version(),
             "device": "cuda" if torch.cuda.is_available() else "cpu",
         },
-        "tie_rule": TIE_RULE,
+        "gain_profile": evaluation.gain_profile,
+        "ties": evaluation.ties,
+        "tie_rule": TIE_RULES[evaluation.ties],
         "warnings": registry.problems(),
     }

@@ -312,6 +312,7 @@ class Run:
         import numpy as np
         import polars as pl
 
+        from prodmatch_core.evaluation.assess import tie_break_of
         from prodmatch_core.evaluation.evaluated import Evaluated
 
         rows = self.decisions.filter(pl.col("split") == split)
@@ -325,4 +326,5 @@ class Run:
             groups=rows[self.task.group].rank("dense").cast(pl.Int64).to_numpy() - 1,
             scheme=self.scheme,
             weights=rows["weight"].to_numpy().astype(np.float64),
+            tie_break=tie_break_of(rows, self.provenance.get("ties", "expected")),
         )

@@ -303,5 +303,8 @@ class _Runner:
         write_text(path, "\n".join([*kept, json.dumps(event, ensure_ascii=False)]) + "\n")
 
     def _write_provenance(self) -> None:
-        made = provenance(self.registry, self.work.data.scheme, self.work.seed, self.fingerprint)
+        work = self.work
+        made = provenance(
+            self.registry, work.data.scheme, work.seed, self.fingerprint, self.pipeline.evaluation
+        )
         write_json(self.path / "provenance.json", {**made, "seconds": self.seconds})

@@ -91,7 +91,21 @@ def run(
         return
     shown = leading_measures(finished.metrics)
     print_table(["", *shown], list(result_rows(finished.metrics, shown)), right=range(1, len(shown) + 1))
+    for line in ranking_notes(finished.metrics):
+        click.echo(line)
     click.echo(f"report: {finished.path / 'report.html'}")
+
+
+def ranking_notes(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what nDCG rests on: the gains by name, and how many scores tie. Nothing for tasks without either."""
+    if profile := metrics.get("gain_profile"):
+        name = "the label scheme's own" if profile["name"] == "scheme" else profile["name"]
+        yield f"gains: {name}: {', '.join(f'{label} {gain:g}' for label, gain in profile['gains'].items())}"
+    if ties := metrics.get("ties"):
+        yield (
+            f"ties: {ties['rows']} rows in {ties['queries']} queries; the rule ({ties['rule']}) decides values of "
+            f"{ties['decided_by_rule']}"
+        )
 
 
 def leading_measures(metrics: Mapping[str, Any]) -> list[str]:

@@ -61,7 +61,8 @@ def assess(
         evaluation: replicates and level of the intervals.
         seed: of the resamples; every line is measured on the same ones.
     """
-    found = [_evaluated(line, examples, groups, train_labels, scheme) for line in lines]
+    tie_break = tie_break_of(rows, evaluation.ties)
+    found = [_evaluated(line, examples, groups, train_labels, scheme, tie_break) for line in lines]
     final = found[-1]
     prepare: dict[str, Measure] = {spec.name: spec.load() for spec in measures}
     settings: dict[str, Any] = {"seed": seed, "replicates": evaluation.replicates, "level": evaluation.level}
@@ -75,7 +76,25 @@ def assess(
             for kind, piece in _slices(final, rows)
         ],
         "tie_share": tie_share(final)(final.example_weights),
+        "ties": {"rule": evaluation.ties, **attrs.asdict(final.ranked.ties)},
+        "gain_profile": {
+            "name": evaluation.gain_profile,
+            "gains": dict(zip(scheme.labels, scheme.gains, strict=True)),
+        },
     }
+
+
+def tie_break_of(rows: pl.DataFrame, ties: str) -> np.ndarray | None:
+    """Return by which of equal scores the greater comes first, (n,) int64; None under the rule *expected*.
+
+    Rows that are no query-product pairs have no product id; there the rule *trec* goes by their order.
+    """
+    if ties == "expected":
+        return None
+    if "product_id" not in rows.columns:
+        return np.arange(rows.height)[::-1]
+    # As in run.trec, whose ids hold no white space.
+    return rows["product_id"].str.replace_all(r"\s+", "_").rank("dense").cast(pl.Int64).to_numpy()
 
 
 @attrs.frozen(eq=False)
@@ -173,10 +192,11 @@ def evaluated_from(
     scheme: LabelScheme,
     decisions: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    tie_break: np.ndarray | None = None,
 ) -> Evaluated:
     """Return examples and their probabilities in the form measures read.
 
-    Decisions default to the likeliest class, groups to the queries.
+    Decisions default to the likeliest class, groups to the queries, equal scores to expectations over their orders.
     """
     return Evaluated(
         labels=examples.label,
@@ -185,17 +205,23 @@ def evaluated_from(
         groups=np.unique(examples.query, return_inverse=True)[1] if groups is None else groups,
         scheme=scheme,
         weights=examples.weight.astype(np.float64),
+        tie_break=tie_break,
     )
 
 
 def _evaluated(
-    line: Line, examples: Examples, groups: np.ndarray, train_labels: np.ndarray, scheme: LabelScheme
+    line: Line,
+    examples: Examples,
+    groups: np.ndarray,
+    train_labels: np.ndarray,
+    scheme: LabelScheme,
+    tie_break: np.ndarray | None,
 ) -> Evaluated:
     classes = len(scheme.labels)
     reads_nothing = line.probabilities is None
     probabilities = np.full((len(examples), classes), 1 / classes) if reads_nothing else line.probabilities
     assert probabilities is not None
-    evaluated = evaluated_from(examples, probabilities, scheme, line.decisions, groups)
+    evaluated = evaluated_from(examples, probabilities, scheme, line.decisions, groups, tie_break)
     return majority(evaluated, train_labels) if reads_nothing else evaluated
 
 

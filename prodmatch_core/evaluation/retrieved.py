@@ -10,7 +10,7 @@ import numpy as np
 
 from prodmatch_core.data.scramble import scramble
 from prodmatch_core.errors import DataError
-from prodmatch_core.evaluation.ranked import Ranked, rank
+from prodmatch_core.evaluation.ranked import Ideal, Ranked, rank
 
 BLOCK_BYTES = 1 << 26
 "Memory of one block of similarities."
@@ -73,11 +73,22 @@ class Retrieved:
 
     @functools.cached_property
     def ranked(self) -> Ranked:
-        """Return the kept ranks as lists, for ranking measures that look no further than `depth`."""
+        """Return the kept ranks as lists, for ranking measures that look no further than `depth`.
+
+        What is right beyond the kept ranks counts as not found.
+        """
         there = self.nearest >= 0
         query, place = np.nonzero(there)
         right = self.hits[there]
-        return rank(query, -place.astype(np.float64), right.astype(np.float64), right, queries=len(self.hits))
+        wanted = np.repeat(self.queries, self.relevant)
+        return rank(
+            query,
+            -place.astype(np.float64),
+            right.astype(np.float64),
+            right,
+            queries=len(self.hits),
+            ideal=Ideal(wanted, np.ones(len(wanted)), self.relevant.astype(np.float64)),
+        )
 
     def subset(self, rows: np.ndarray) -> Retrieved:
         """Return the queries that `rows`, a mask or indices, selects; groups are numbered anew from 0."""

@@ -199,7 +199,7 @@ def _read_lines(path: Path, columns: tuple[str, ...], number: type[pl.DataType])
     place = 4 if number == pl.Float64 else 3
     for line, cells in _lines(path, columns):
         value = _number(path, line, columns[place], cells[place])
-        if number == pl.Int64 and value != int(value):
+        if number == pl.Int64 and (value != int(value) or abs(value) >= 2**63):
             raise DataError(f"{path}, line {line}: grade is {cells[place]!r}, expected a whole number.")
         queries.append(cells[0])
         products.append(cells[2])

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
 import numpy as np
 from markupsafe import Markup
 
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import ConfigError, RunError
-from prodmatch_core.evaluation import curves, probability
+from prodmatch_core.evaluation import curves, gains, probability
 from prodmatch_core.evaluation.evaluated import Evaluated
 from prodmatch_core.evaluation.slices import MINIMUM_QUERIES
 from prodmatch_core.report import charts, drawing, formats
@@ -366,11 +365,10 @@ def provenance(run: Run) -> dict[str, Any]:
     seconds = run.metrics.get("seconds") or found.get("seconds") or {}
     if not isinstance(seconds, Mapping):
         seconds = {"total": seconds}
-    scheme = attrs.asdict(run.scheme)
-    labels = zip(scheme["labels"], scheme["gains"], strict=True)
     return {
         **_complete(found, "created", "seed", "machine", "distributions", "tie_rule", "warnings"),
         "durations": list(formats.leaves(dict(sorted(seconds.items(), key=lambda item: _stage(item[0]))))),
-        "gains": ", ".join(f"{label} {gain:g}" for label, gain in labels),
+        "gains": gains.text(found.get("gain_profile", "scheme"), run.scheme),
         "tie_share": run.metrics.get("tie_share"),
+        "ties": run.metrics.get("ties"),
     }

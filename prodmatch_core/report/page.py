@@ -83,7 +83,17 @@ def template(name: str = "report.html") -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filter_ in ("figure", "signed", "span", "count", "percent", "probability", "duration", "moment"):
+    for filter_ in (
+        "figure",
+        "signed",
+        "span",
+        "count",
+        "percent",
+        "probability",
+        "duration",
+        "moment",
+        "plural",
+    ):
         environment.filters[filter_] = getattr(formats, filter_)
     environment.globals["version"] = prodmatch_core.__version__
     return environment.get_template(name)

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
 import ir_measures
 import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import RR, nDCG
 
 from prodmatch_core.data.dataset import ESCI, LabelScheme
 from prodmatch_core.errors import DataError
+from prodmatch_core.evaluation import trec
 from prodmatch_core.evaluation.trec import grades, read_qrels, read_run, write_qrels, write_run
 
 word = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=1, max_size=4)
@@ -31,8 +34,7 @@ def test_a_run_is_read_as_it_was_written(file: Path, rows: list[tuple[str, str, 
     queries, products, scores, _ = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
     write_run(file, queries, products, np.array(scores))
     run = read_run(file)
-    found = zip(run.query_ids, run.product_ids, run.scores.tolist(), strict=True)
-    assert sorted(found) == sorted(zip(queries, products, scores, strict=True))
+    assert sorted(run.rows()) == sorted(zip(queries, products, scores, strict=True))
 
 
 @given(rows=rows)
@@ -40,8 +42,8 @@ def test_qrels_are_read_as_they_were_written(file: Path, rows: list[tuple[str, s
     queries, products, _, labels = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
     write_qrels(file, queries, products, np.array(labels, dtype=np.int64), ESCI)
     qrels = read_qrels(file)
-    assert (qrels.query_ids, qrels.product_ids) == (queries, products)
-    assert qrels.grades.tolist() == [(100, 10, 1, 0)[label] for label in labels]
+    grades_of = [(100, 10, 1, 0)[label] for label in labels]
+    assert qrels.rows() == list(zip(queries, products, grades_of, strict=True))
 
 
 def test_a_run_lists_each_query_by_falling_score(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_the_rank_is_the_one_trec_eval_finds(tmp_path: Path) -> None:
     # As 32-bit floats the two scores tie, and trec_eval then takes the greater product id first.
     write_run(tmp_path / "run", ["q", "q"], ["a", "b"], np.array([0.5 + 1e-9, 0.5]))
     write_qrels(tmp_path / "qrels", ["q", "q"], ["a", "b"], np.array([0, 3]), ESCI)
-    assert read_run(tmp_path / "run").product_ids == ["b", "a"]
+    assert read_run(tmp_path / "run")["product_id"].to_list() == ["b", "a"]
     assert by_ir_measures(tmp_path, RR) == 0.5
 
 
@@ -134,7 +136,21 @@ def test_a_run_that_the_format_cannot_hold_is_refused(
         (read_run, "q Q0 a 1 inf t\n", ", line 1: score is 'inf', expected a finite number."),
         (read_qrels, "q 0 a 1\nq 0 b\n", ", line 2: 3 columns, expected 4: query iteration product grade."),
         (read_qrels, "q 0 a 0.5\n", ", line 1: grade is '0.5', expected a whole number."),
-        (read_qrels, "q 0 a 1\nq 0 a 2\n", ": row 2: product a repeats for query q. Keep one row a pair."),
+        (
+            read_qrels,
+            "q 0 a 1\n\nq 0 a 2\n",
+            ", line 3: product a repeats for query q. Keep one line a pair.",
+        ),
+        (
+            read_run,
+            "q Q0 a 1 1 t\nq Q0 a 2 0 t\n",
+            ", line 2: product a repeats for query q. Keep one line a pair.",
+        ),
+        (
+            read_qrels,
+            "q 0 a 9223372036854775808\n",
+            ", line 1: grade is '9223372036854775808', expected a whole number.",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_by_line(
@@ -145,3 +161,61 @@ def test_a_broken_file_is_refused_by_line(
     with pytest.raises(DataError) as error:
         read(path)
     assert str(error.value) == f"{path}{message}"
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.gz"])
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError) as error:
+        read_run(tmp_path / name)
+    assert str(error.value) == f"{tmp_path / name}: no such file."
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_bytes(b"q Q0 \xff 1 0.5 t\n")
+    with pytest.raises(DataError) as error:
+        read_run(tmp_path / "run")
+    assert str(error.value) == f"{tmp_path / 'run'}: not UTF-8: invalid start byte. Save the file as UTF-8."
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    ["q\tQ0\ta\t1\t0.5\tt\nq\tQ0\tb\t2\t.25\tt\n", "q Q0  a 1 0.5 t\r\n\r\n q\tQ0 b 2 25e-2 t"],
+    ids=["tabs", "mixed"],
+)
+def test_columns_may_be_separated_in_any_way(tmp_path: Path, text: str, packed: bool) -> None:
+    path = tmp_path / ("run.gz" if packed else "run")
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    assert read_run(path).rows() == [("q", "a", 0.5), ("q", "b", 0.25)]
+
+
+def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "qrels").write_text("")
+    assert read_qrels(tmp_path / "qrels").schema == {
+        "query_id": pl.String,
+        "product_id": pl.String,
+        "grade": pl.Int64,
+    }
+
+
+cell = st.sampled_from(["q", "a", '"', "1", "2", "-1", "0.5", "1e400", "nan", "", "#", "\x1c", "\u2028", "é"])
+gap = st.sampled_from([" ", " ", " ", "\t", "  ", "\n", "\r\n"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(read=st.sampled_from([read_run, read_qrels]), parts=st.lists(st.tuples(cell, gap), max_size=24))
+def test_any_text_is_read_as_line_by_line_or_refused_by_name(
+    file: Path, read: Callable[[Path], pl.DataFrame], parts: list[tuple[str, str]]
+) -> None:
+    file.write_text("".join(map("".join, parts)), newline="")
+    outcomes = []
+    for careful in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if careful:
+                patch.setattr(trec, "_read_regular", lambda *_: None)
+            try:
+                outcomes.append(read(file).rows())
+            except DataError as error:
+                outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+    assert isinstance(outcomes[0], list) or outcomes[0].startswith(str(file))
