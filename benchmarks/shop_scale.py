@@ -31,6 +31,7 @@ STEPS = {
     "pipeline": ("pipeline",),
 }
 "Steps of each process. Peaks are of the process so far, so within `use` they only grow."
+CLOCKS = ("seconds", "cpu")
 WHAT = {
     "generate": "generate: `write_shop`, which is `prodmatch data make`",
     "load": "load: `read_folder`, with the check of keys and fingerprint",
@@ -237,7 +238,8 @@ def page(rows: dict[tuple[int, str], dict[str, Any]]) -> str:
         f"locale that sells it) and {facts['table_rows']:,} rows in all tables. The most memory any process held is "
         f"{worst:.2f} GB.",
         "",
-        "Labels come in the same shares at every size (exact, substitute, complement, irrelevant): "
+        "Shares of labels in percent, which are to be ESCI's within a point at every size "
+        "(exact, substitute, complement, irrelevant): "
         + "; ".join(shares(size, rows[size, "fingerprint"]["shares"]) for size in SIZES)
         + ".",
         "",
@@ -246,19 +248,22 @@ def page(rows: dict[tuple[int, str], dict[str, Any]]) -> str:
     ]
     for step, what in WHAT.items():
         figures = [rows[size, step] for size in SIZES]
-        seconds = [figure["seconds"] for figure in figures]
         cells = [
             f"{row['seconds']:.2f} s ({row['cpu']:.2f}), {row['seconds'] / size * 1e6:.1f} s/M, {row['peak_gb']:.2f} GB"
             for size, row in zip(SIZES, figures, strict=True)
         ]
-        fits = (exponent(SIZES, seconds), exponent(SIZES[-2:], seconds[-2:]))
-        lines.append(f"| {what} | {' | '.join(cells)} | {fits[0]:.2f} | {fits[1]:.2f} |")
+        fits = [
+            " / ".join(f"{exponent(sizes, [rows[n, step][clock] for n in sizes]):.2f}" for clock in CLOCKS)
+            for sizes in (SIZES, SIZES[-2:])
+        ]
+        lines.append(f"| {what} | {' | '.join(cells + fits)} |")
     lines += [
         "",
         "Each cell: seconds (seconds of processor), seconds a million judgements, and the peak resident memory of",
-        "the process up to then (`load` to `batches` are one process). The exponent b fits seconds = a · size^b;",
-        "linear work has 1, and less where a fixed cost weighs on the small sizes: a shop of up to 20,000 judgements",
-        "has 12,000 products whatever its size.",
+        "the process up to then (`load` to `batches` are one process). The exponent b fits seconds = a · size^b, for",
+        "seconds / processor seconds; linear work has 1, and less where a fixed cost weighs on the small sizes: a shop",
+        "of up to 20,000 judgements has 12,000 products whatever its size. Where other work shares the machine, as it",
+        "did the one with two cores this page was written on, processor seconds are the steadier of the two.",
         "",
         f"At {last:,} judgements generation takes {ratio:.1f} times the floor ({cpu_ratio:.1f} times its processor",
         f"seconds), which is to encode and compress the finished tables once ({megabytes:,.0f} MB of Parquet, zstd).",

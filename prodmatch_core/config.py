@@ -134,7 +134,7 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
         where = ".".join(steps[:position])
         key: str | int = step
         if isinstance(node, list):
-            if not step.isdigit():
+            if not _is_index(step):
                 example = ".".join([where, "0", *steps[position:]])
                 raise ConfigError(f"--set {text}: {where} is a list; name the entry, like {example}")
             key = int(step)
@@ -146,7 +146,7 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
                 node.append({})
         elif not isinstance(node, dict):
             raise ConfigError(f"--set {text}: {where} is {show(node)}, not a table")
-        elif step.isdigit() and not last and step not in node:
+        elif _is_index(step) and not last and step not in node:
             if int(step) == 0:  # `[calibrator]` stands for a list of one; entry 0 is the table itself
                 continue
             raise ConfigError(
@@ -156,8 +156,13 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
             node[key] = value
         else:
             if isinstance(node, dict) and key not in node:
-                node[key] = [] if steps[position + 1].isdigit() else {}
+                node[key] = [] if _is_index(steps[position + 1]) else {}
             node = node[key]
+
+
+def _is_index(step: str) -> bool:
+    """Tell whether a step of a path numbers an entry; a superscript is a digit to Python, and no number."""
+    return step.isascii() and step.isdecimal()
 
 
 def name_members(pipeline: Pipeline) -> Pipeline:

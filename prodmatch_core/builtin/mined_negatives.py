@@ -73,7 +73,7 @@ class MinedNegatives(RowGenerator):
         queries = data.corpus.queries.height
         encoder = None
         if config.encoder is not None:
-            # Weights come from torch's generator, which the caller seeded; the rest follows from the same seed.
+            # Weights come from torch's generator; what else is drawn follows from the seed the caller gave it.
             rng = np.random.default_rng(torch.initial_seed())
             encoder = config.encoder.spec.load().build(config.encoder.config, data, rng).eval()
         return cls(

@@ -100,7 +100,7 @@ def evaluate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure a ranking of any system: a TREC run file against judgements.
+    """Measure a ranking file of any system against judgements.
 
     RUN holds `query Q0 product rank score tag` a line; QRELS holds `query 0 product grade` a line, or is the JSON
     judgement list of a search workbench, its queries' white space written as _. Both may be gzipped TREC files. Values

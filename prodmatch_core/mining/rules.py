@@ -12,7 +12,7 @@ import polars as pl
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.texts import normalised
 from prodmatch_core.mining.lexical import LexicalIndex
-from prodmatch_core.mining.topk import Best, Ragged
+from prodmatch_core.mining.topk import Best, Ragged, distinct_pairs
 
 
 @attrs.frozen
@@ -149,8 +149,8 @@ class Catalogue:
             locale[queries.height :],
             title.astype(np.int64),
             first,
-            _pairs(matches),
-            _pairs(judged),
+            distinct_pairs(matches.query, matches.product),
+            distinct_pairs(judged.query, judged.product),
         )
 
     def mine(
@@ -239,14 +239,6 @@ class Catalogue:
                 self.corpus.products["title"].fill_null("").gather(products).to_list()
             )
         return self._guards[locale]
-
-
-def _pairs(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different pairs of examples, sorted by query and product."""
-    if not len(examples):
-        return examples.query, examples.product
-    pairs = np.unique(np.stack([examples.query, examples.product]), axis=1)
-    return pairs[0], pairs[1]
 
 
 def _expand(begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

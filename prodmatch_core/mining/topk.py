@@ -34,12 +34,19 @@ class Ragged:
     @classmethod
     def of(cls, rows: np.ndarray, values: np.ndarray, count: int) -> Ragged:
         """Return lists of `count` rows from (row, value) entries: values ascending, each once, int64."""
-        pairs = np.unique(np.stack([rows, values]), axis=1) if len(rows) else np.empty((2, 0), dtype=np.int64)
-        return cls(pairs[1].astype(np.int64), np.searchsorted(pairs[0], np.arange(count + 1)))
+        rows, values = distinct_pairs(rows, values)
+        return cls(values, np.searchsorted(rows, np.arange(count + 1)))
 
     def take(self, rows: slice) -> Ragged:
         """Return the lists of neighbouring rows; the values are shared, not copied."""
         return Ragged(self.values, self.offsets[rows.start : rows.stop + 1])
+
+
+def distinct_pairs(rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different pairs of whole numbers of at least 0, sorted by row and value, int64 each."""
+    span = int(values.max(initial=0)) + 1
+    codes = np.unique(rows.astype(np.int64) * span + values)
+    return codes // span, codes % span
 
 
 @attrs.frozen(eq=False)

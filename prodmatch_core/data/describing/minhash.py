@@ -104,19 +104,18 @@ def near_neighbours(
 
 
 def sample(texts: pl.Series, share: float, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Return which texts a sample of about `share` keeps; near texts mostly stay together.
+    """Return which texts a sample of `share` keeps, rounded down; near texts mostly stay together.
 
-    A text is kept by its least trigram under one hash function, which two texts have in common with a chance
-    equal to their Jaccard similarity: of a text kept, a near one is kept more often than not, where a sample
-    of single texts would tear most pairs apart.
+    Texts are taken in the order of their least trigram under one hash function, which two texts have in common
+    with a chance equal to their Jaccard similarity: of a text kept, a near one is kept more often than not,
+    where a sample of single texts would tear most pairs apart.
     """
     key = np.uint64(generator.integers(1 << 63))
-    limit = min(round(share * 2**53), 2**53)
-    kept = [
-        (_least(*trigrams(texts[first:last]), key) >> np.uint64(11)).astype(np.int64) < limit
-        for first, last in _chunks(texts)
-    ]
-    return np.concatenate(kept) if kept else np.zeros(0, dtype=np.bool_)
+    kept = np.zeros(len(texts), dtype=np.bool_)
+    least = [_least(*trigrams(texts[first:last]), key) for first, last in _chunks(texts)]
+    if least:
+        kept[np.argsort(np.concatenate(least), kind="stable")[: int(share * len(texts))]] = True
+    return kept
 
 
 def trigrams(texts: pl.Series) -> tuple[Grams, npt.NDArray[np.int64]]:

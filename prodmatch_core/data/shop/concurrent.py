@@ -28,7 +28,7 @@ def in_order(
         items: taken one by one, in the caller's thread.
         workers: threads; by default one for each processor this process may use, 4 at most.
     """
-    workers = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    workers = workers or min(MOST_WORKERS, _processors())
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -41,3 +41,9 @@ def in_order(
         finally:
             for future in waiting:  # the caller stopped, or a part failed
                 future.cancel()
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux; elsewhere a process may use all there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
