@@ -33,8 +33,8 @@ def test_the_table_has_value_and_interval_and_says_what_it_rests_on(files: Path)
     assert result.exit_code == 0
     assert result.stdout == (
         "measure    value          interval\n"
-        "mrr       0.5833  [0.0000, 1.0000]\n"
-        "recall@1  0.3333  [0.0000, 0.5000]\n"
+        "mrr       0.5833  [0.2500, 1.0000]\n"
+        "recall@1  0.3333  [0.1667, 0.5000]\n"
         "\n"
         "gains: linear (the grade); relevant from grade 1\n"
         "intervals: 95%, 1000 resamples of the queries, seed 0\n"
@@ -51,7 +51,7 @@ def test_another_run_is_compared_query_by_query(files: Path) -> None:
     result = call("run", "qrels", "--measure", "mrr", "--against", "other", "--relevant", "100")
     assert result.stdout.splitlines()[:2] == [
         "measure   value          interval  against  difference            interval       p  better  worse",
-        "mrr      0.3333  [0.0000, 1.0000]   0.1667     +0.1667  [+0.0000, +0.5000]  1.0000       1      0",
+        "mrr      0.3333  [0.3333, 1.0000]   0.1667     +0.1667  [+0.0000, +0.5000]  1.0000       1      0",
     ]
     assert "other run: ties: 0 of 3 rows, in 0 of 3 queries; the rule decides values of 0" in result.stdout
     assert "other run: 1 rows are of queries without judgements and are left out" in result.stdout

@@ -123,6 +123,17 @@ def test_counts_say_what_was_left_out() -> None:
     }
 
 
+def test_a_negative_grade_is_worth_nothing() -> None:
+    # No comparison here: given negative grades, ir-measures may never return (pytrec_eval, 2000 random runs).
+    run = [("q", "a", 1.0), ("q", "b", 0.5), ("r", "a", 1.0)]
+    spam, plain = (
+        judge(run, [("q", "a", worst), ("q", "b", 2), ("r", "a", worst)], Judging())[1] for worst in (-2, 0)
+    )
+    for name, values in ours(spam).items():
+        assert values.tolist() == ours(plain)[name].tolist()
+    assert ours(spam)["mrr"].tolist() == [0.5, 0.0]
+
+
 def test_values_per_query_stand_in_the_order_of_the_judgements() -> None:
     qrels = [("r", "a", 1), ("q", "a", 1), ("q", "b", 0)]
     judgements, ranked = judge([("q", "b", 1.0), ("q", "a", 0.5)], qrels, Judging())
