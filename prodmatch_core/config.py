@@ -18,7 +18,7 @@ from prodmatch_core import fit
 from prodmatch_core.errors import ConfigError, Problem
 from prodmatch_core.fields import show
 from prodmatch_core.registry import Registry, default_registry
-from prodmatch_core.sections import DataSection, Pipeline
+from prodmatch_core.sections import DataSection, PipelineFile
 from prodmatch_core.structure import Structurer, unstructure
 
 
@@ -31,7 +31,7 @@ def load_pipeline(
     source: str | Path | Mapping[str, Any],
     overrides: Iterable[str] = (),
     registry: Registry | None = None,
-) -> Pipeline:
+) -> PipelineFile:
     """Read, complete and check a pipeline.
 
     Args:
@@ -46,7 +46,7 @@ def load_pipeline(
     name = "pipeline" if isinstance(source, Mapping) else str(source)
     tree: Any = _deep_copy(source) if isinstance(source, Mapping) else read_toml(Path(source))
     apply_overrides(tree, overrides)
-    pipeline = Structurer(registry).structure(tree, Pipeline, name)
+    pipeline = Structurer(registry).structure(tree, PipelineFile, name)
     pipeline = name_members(pipeline)
     found = list(fit.check(pipeline, registry))
     if found:
@@ -165,7 +165,7 @@ def _is_index(step: str) -> bool:
     return step.isascii() and step.isdecimal()
 
 
-def name_members(pipeline: Pipeline) -> Pipeline:
+def name_members(pipeline: PipelineFile) -> PipelineFile:
     """Give every unnamed member the name of its encoder's part, numbered where that repeats."""
     taken = {member.name for member in pipeline.member}
     members = []
@@ -181,7 +181,7 @@ def name_members(pipeline: Pipeline) -> Pipeline:
     return attrs.evolve(pipeline, member=tuple(members))
 
 
-def resolved(pipeline: Pipeline) -> dict[str, Any]:
+def resolved(pipeline: PipelineFile) -> dict[str, Any]:
     """Return the pipeline as plain tables with every default written out; `load_pipeline` reads it back."""
     return unstructure(pipeline)
 

@@ -18,12 +18,12 @@ from prodmatch_core.registry import Registry
 from prodmatch_core.tasks.specs import TASKS, TaskSpec
 
 if TYPE_CHECKING:
-    from prodmatch_core.sections import Member, Pipeline
+    from prodmatch_core.sections import Member, PipelineFile
 
 _HEADS = [task.heads for task in TASKS.values()]
 
 
-def check(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
+def check(pipeline: PipelineFile, registry: Registry) -> Iterator[Problem]:
     """Yield every misfit of a pipeline whose parts are each, taken alone, well configured."""
     task, tables = pipeline.task, pipeline.data.part.gives
     yield from _task(pipeline, registry)
@@ -67,7 +67,7 @@ def check(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
         yield from _needs(section.part, f"calibrator[{index}]", gives, registry, "no earlier part")
 
 
-def _task(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
+def _task(pipeline: PipelineFile, registry: Registry) -> Iterator[Problem]:
     """Yield what the task asks of the data set and of the pipeline's shape."""
     task, data = pipeline.task, pipeline.data.part
     for missing in sorted(task.tables - data.gives):
@@ -94,7 +94,7 @@ def _task(pipeline: Pipeline, registry: Registry) -> Iterator[Problem]:
         )
 
 
-def _giver(pipeline: Pipeline) -> str:
+def _giver(pipeline: PipelineFile) -> str:
     return f"{pipeline.data.part.name} (dataset)"
 
 
@@ -111,7 +111,7 @@ def _measure(name: str, path: str, task: TaskSpec, registry: Registry) -> Iterat
         )
 
 
-def _gains(pipeline: Pipeline) -> Iterator[Problem]:
+def _gains(pipeline: PipelineFile) -> Iterator[Problem]:
     """Yield the misfit of the gain profile, where the labels are known before the data is read."""
     spec, profile = pipeline.data.part.spec, pipeline.evaluation.gain_profile
     if isinstance(spec, DatasetSpec) and spec.labels is not None:

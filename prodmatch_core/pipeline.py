@@ -22,11 +22,11 @@ from prodmatch_core.training.fitted import FittedMember
 
 
 @attrs.frozen(eq=False)
-class FittedPipeline:
+class Pipeline:
     """The members, aggregator and calibrators of a run, ready to score.
 
-    pipeline = FittedPipeline.load("runs/demo")
-    pipeline.score(pl.DataFrame({"query": ["phone case"], "title": ["Slim case for Vexo X10"]}))
+    pipeline = Pipeline.load("runs/demo")
+    pipeline.predict(pl.DataFrame({"query": ["phone case"], "title": ["Slim case for Vexo X10"]}))
     """
 
     scheme: LabelScheme
@@ -35,7 +35,7 @@ class FittedPipeline:
     calibrators: Sequence[Calibrator]
 
     @classmethod
-    def load(cls, path: str | Path) -> FittedPipeline:
+    def load(cls, path: str | Path) -> Pipeline:
         """Read a run directory. Nothing in it is executed.
 
         Raises:
@@ -64,7 +64,7 @@ class FittedPipeline:
         ]
         return cls(scheme, members, aggregator, calibrators)
 
-    def score(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with columns `decided accepted score uncertainty p_<label>...` added, rows in order.
 
         Args:

@@ -35,7 +35,7 @@ from prodmatch_core.provenance import provenance
 from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.rundir import Draft, Run, saving, write_json, write_text
-from prodmatch_core.sections import Member, Pipeline
+from prodmatch_core.sections import Member, PipelineFile
 from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.tasks.base import load_task
 from prodmatch_core.training import processes
@@ -48,7 +48,7 @@ ANSWERS: Mapping[str, type[Answer]] = {"classes": ClassAnswer, "neighbours": Nei
 
 
 def run_pipeline(
-    pipeline: Pipeline,
+    pipeline: PipelineFile,
     *,
     out: Path,
     context: ReadContext | None = None,
@@ -79,7 +79,7 @@ def run_pipeline(
 class _Runner:
     """One run in progress: what the stages hand to each other."""
 
-    pipeline: Pipeline
+    pipeline: PipelineFile
     out: Path
     context: ReadContext
     registry: Registry

@@ -190,7 +190,7 @@ class CalibratorSection:
 
 
 @attrs.frozen
-class Pipeline:
+class PipelineFile:
     """A whole pipeline file, checked."""
 
     pipeline: PipelineSection

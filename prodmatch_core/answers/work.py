@@ -14,7 +14,7 @@ from prodmatch_core.components.encoder import FitData
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.records import MeasureSpec
 from prodmatch_core.registry import Registry
-from prodmatch_core.sections import Pipeline
+from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.training.fitted import FittedMember
 
@@ -26,7 +26,7 @@ Arrays = Mapping[str, np.ndarray]
 class Work:
     """A pipeline, its task and its data, and the folder that results are written to."""
 
-    pipeline: Pipeline
+    pipeline: PipelineFile
     task: Task
     registry: Registry
     dataset: Dataset

@@ -54,9 +54,9 @@ def score(run: Path, pairs: Path, out: Path, batch_rows: int, quiet: bool) -> No
             f"{pairs}: lacks column{'s' if len(missing) > 1 else ''} {' and '.join(missing)}; "
             f"it has {', '.join(columns)}. Rename the columns of the file. ({hints})"
         )
-    from prodmatch_core.pipeline import FittedPipeline
+    from prodmatch_core.pipeline import Pipeline
 
-    fitted = FittedPipeline.load(run)
+    fitted = Pipeline.load(run)
     taken = [name for name in ADDED if name in columns]
     taken += [f"p_{label}" for label in fitted.scheme.labels if f"p_{label}" in columns]
     if taken:
@@ -67,7 +67,7 @@ def score(run: Path, pairs: Path, out: Path, batch_rows: int, quiet: bool) -> No
     with reporting(quiet) as reporter, BatchWriter.open(out) as writer:
         for frame in read_batches(pairs, batch_rows):
             _check_texts(frame, pairs, writer.rows)
-            writer.write(fitted.score(frame))
+            writer.write(fitted.predict(frame))
             reporter.message(f"scored {writer.rows} rows")
     click.echo(out)
 

@@ -11,7 +11,7 @@ from prodmatch_core.cli import registry_of
 from prodmatch_core.cli.options import as_json, pipeline_file, print_json, settings
 
 if TYPE_CHECKING:
-    from prodmatch_core.sections import Pipeline
+    from prodmatch_core.sections import PipelineFile
 
 
 @click.command()
@@ -33,7 +33,7 @@ def validate(ctx: click.Context, file: Path, settings: tuple[str, ...], as_json:
         click.echo(f"{file}: valid: {_sentence(pipeline)}")
 
 
-def _content(pipeline: Pipeline) -> dict[str, object]:
+def _content(pipeline: PipelineFile) -> dict[str, object]:
     return {
         "name": pipeline.pipeline.name,
         "task": pipeline.pipeline.task,
@@ -44,7 +44,7 @@ def _content(pipeline: Pipeline) -> dict[str, object]:
     }
 
 
-def _sentence(pipeline: Pipeline) -> str:
+def _sentence(pipeline: PipelineFile) -> str:
     count = len(pipeline.member)
     clauses = [
         f"{count} member{'s' if count > 1 else ''} ({', '.join(member.name for member in pipeline.member)})",

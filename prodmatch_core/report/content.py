@@ -16,7 +16,7 @@ from prodmatch_core.evaluation.slices import MINIMUM_QUERIES
 from prodmatch_core.report import charts, drawing, formats
 from prodmatch_core.report.verdict import standing, verdict
 from prodmatch_core.rundir import Run
-from prodmatch_core.sections import Pipeline
+from prodmatch_core.sections import PipelineFile
 
 STAGES = ("load", "members", "aggregate", "calibrate", "evaluate")
 "Stages of a run in the order they happen; JSON files keep their keys by name."
@@ -42,7 +42,7 @@ LANGUAGES: Mapping[str, str] = {"us": "en", "uk": "en", "gb": "en", "jp": "ja", 
 "Locales that data sets write as a country; a browser picks the letter shapes of a text by its language."
 
 
-def context(run: Run, pipeline: Pipeline | ConfigError) -> dict[str, Any]:
+def context(run: Run, pipeline: PipelineFile | ConfigError) -> dict[str, Any]:
     """Return everything the template needs, but the plugins' sections.
 
     Args:
@@ -174,7 +174,7 @@ def differences(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def pipeline_drawing(run: Run, pipeline: Pipeline | ConfigError) -> dict[str, Any]:
+def pipeline_drawing(run: Run, pipeline: PipelineFile | ConfigError) -> dict[str, Any]:
     """Return the drawing in both directions and the text of the resolved file."""
     try:
         text = (run.path / "resolved.toml").read_text(encoding="utf-8")
@@ -273,7 +273,7 @@ def slices(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def learning(run: Run, metrics: Mapping[str, Any], pipeline: Pipeline | ConfigError) -> dict[str, Any]:
+def learning(run: Run, metrics: Mapping[str, Any], pipeline: PipelineFile | ConfigError) -> dict[str, Any]:
     """Return one chart per member that logged epochs, and the names of those that did not."""
     events: dict[str, list[Mapping[str, Any]]] = {}
     for event in run.log():

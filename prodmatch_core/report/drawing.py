@@ -23,7 +23,7 @@ from prodmatch_core.report.svg import (
     text,
     tooltip,
 )
-from prodmatch_core.sections import Pipeline
+from prodmatch_core.sections import PipelineFile
 
 LETTERS = 30
 "Longest text of a row; what is longer ends in an ellipsis and is told in full under the pointer."
@@ -33,7 +33,7 @@ PADDING, LINE, HEAD, LABEL, GAP, STACK = 12.0, 17.0, 46.0, 72.0, 40.0, 16.0
 DOWN_WIDTH = 344.0
 
 
-def draw(pipeline: Pipeline, down: bool = False, ident: str = "pipeline") -> str:
+def draw(pipeline: PipelineFile, down: bool = False, ident: str = "pipeline") -> str:
     """Return an SVG drawing of a pipeline: data, members, aggregator, calibrators, decisions.
 
     Args:
@@ -192,7 +192,7 @@ LEFT_RAIL, RIGHT_RAIL = 3, TEXT_WIDTH - 4
 "Columns of the lines that lead into and out of the members."
 
 
-def draw_text(pipeline: Pipeline) -> str:
+def draw_text(pipeline: PipelineFile) -> str:
     """Return a drawing of a pipeline in box-drawing characters, 72 columns wide, without a final newline."""
     found = flow(pipeline)
     lines = _text_box(found.source, TEXT_WIDTH)

@@ -9,7 +9,7 @@ import attrs
 
 from prodmatch_core.fields import show
 from prodmatch_core.records import Part
-from prodmatch_core.sections import Member, Phase, Pipeline, Training
+from prodmatch_core.sections import Member, Phase, PipelineFile, Training
 
 
 @attrs.frozen
@@ -60,7 +60,7 @@ class Flow:
         return f"Data {self.source.title} goes to the members {members}; their predictions go to {then}."
 
 
-def flow(pipeline: Pipeline) -> Flow:
+def flow(pipeline: PipelineFile) -> Flow:
     """Return the blocks of a pipeline."""
     data = pipeline.data
     rows = list(_settings(data.part.config))

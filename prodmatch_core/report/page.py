@@ -13,7 +13,7 @@ from prodmatch_core.rundir import Run, write_text
 
 if TYPE_CHECKING:
     from prodmatch_core.registry import Registry
-    from prodmatch_core.sections import Pipeline
+    from prodmatch_core.sections import PipelineFile
 
 
 def write_report(run: Run, registry: Registry) -> Path:
@@ -54,7 +54,7 @@ def render(run: Run, sections: Sequence[Section] = (), *, registry: Registry | N
     return template().render(**context(run, _pipeline(run, registry)), sections=sections)
 
 
-def _pipeline(run: Run, registry: Registry | None) -> Pipeline | ConfigError:
+def _pipeline(run: Run, registry: Registry | None) -> PipelineFile | ConfigError:
     """Return the resolved pipeline, or why it cannot be read: a report outlives the plugins of its run."""
     from prodmatch_core.config import load_pipeline
 

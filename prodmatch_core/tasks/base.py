@@ -27,7 +27,7 @@ from prodmatch_core.components.encoder import Encoding
 from prodmatch_core.components.loss import Output
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
-from prodmatch_core.sections import Pipeline
+from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.specs import TaskSpec
 
 
@@ -63,7 +63,7 @@ class Task(ABC):
     "Sides of an example that are encoded."
 
     @abstractmethod
-    def examples(self, dataset: Dataset, pipeline: Pipeline) -> TaskData:
+    def examples(self, dataset: Dataset, pipeline: PipelineFile) -> TaskData:
         """Return the examples of a data set, by split.
 
         Raises:

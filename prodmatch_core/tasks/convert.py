@@ -16,7 +16,7 @@ from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.tables import EVENTS
 from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
-from prodmatch_core.sections import Pipeline
+from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import ClassHead
 from prodmatch_core.tasks.specs import CONVERT
@@ -35,7 +35,7 @@ class ConvertTask(Task):
 
     spec = CONVERT
 
-    def examples(self, dataset: Dataset, pipeline: Pipeline) -> TaskData:
+    def examples(self, dataset: Dataset, pipeline: PipelineFile) -> TaskData:
         """Return the events in order of time.
 
         Raises:

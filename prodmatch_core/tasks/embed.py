@@ -14,7 +14,7 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import DataError
-from prodmatch_core.sections import Pipeline
+from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.specs import EMBED
 
@@ -28,7 +28,7 @@ class EmbedTask(Task):
     spec = EMBED
     sides: ClassVar[tuple[str, ...]] = ("product",)
 
-    def examples(self, dataset: Dataset, pipeline: Pipeline) -> TaskData:
+    def examples(self, dataset: Dataset, pipeline: PipelineFile) -> TaskData:
         """Return the grouped items, with the groups numbered over all splits.
 
         Raises:

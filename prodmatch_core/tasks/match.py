@@ -9,7 +9,7 @@ from prodmatch_core.components.loss import Output
 from prodmatch_core.data.corpus import match_examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.errors import DataError
-from prodmatch_core.sections import Pipeline
+from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import ClassHead
 from prodmatch_core.tasks.specs import MATCH
@@ -20,7 +20,7 @@ class MatchTask(Task):
 
     spec = MATCH
 
-    def examples(self, dataset: Dataset, pipeline: Pipeline) -> TaskData:
+    def examples(self, dataset: Dataset, pipeline: PipelineFile) -> TaskData:
         """Return judged pairs; every split must have some.
 
         Raises:

@@ -14,7 +14,7 @@ from prodmatch_core.data.reading import SplitConfig
 from prodmatch_core.data.scramble import scramble
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import DataError
-from prodmatch_core.sections import Pipeline, RelateSection
+from prodmatch_core.sections import PipelineFile, RelateSection
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import DirectedHead
 from prodmatch_core.tasks.specs import RELATE
@@ -28,7 +28,7 @@ class RelateTask(Task):
 
     spec = RELATE
 
-    def examples(self, dataset: Dataset, pipeline: Pipeline) -> TaskData:
+    def examples(self, dataset: Dataset, pipeline: PipelineFile) -> TaskData:
         """Return the edges of one relation, some of them hidden for validation and test.
 
         Row r of the corpus is the same product on both sides. Products without an edge are candidates too.

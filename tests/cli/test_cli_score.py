@@ -35,7 +35,7 @@ class FakeFitted:
         cls.batches = []
         return cls()
 
-    def score(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         self.batches.append(frame.height)
         share = frame["title"].str.len_chars().cast(pl.Float64) / 100
         return frame.with_columns(
@@ -50,7 +50,7 @@ class FakeFitted:
 
 @pytest.fixture
 def fitted(stand_in: Callable[..., None]) -> type[FakeFitted]:
-    stand_in("prodmatch_core.pipeline", FittedPipeline=FakeFitted)
+    stand_in("prodmatch_core.pipeline", Pipeline=FakeFitted)
     FakeFitted.batches = []
     return FakeFitted
 

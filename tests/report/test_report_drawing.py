@@ -11,17 +11,17 @@ from prodmatch_core.report.drawing import TEXT_WIDTH, draw, draw_text
 from prodmatch_core.report.flow import Row, flow
 from prodmatch_core.report.svg import columns
 from prodmatch_core.rundir import Run
-from prodmatch_core.sections import Pipeline
+from prodmatch_core.sections import PipelineFile
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def three_members(esci_run: Run, report_registry: Registry) -> Pipeline:
+def three_members(esci_run: Run, report_registry: Registry) -> PipelineFile:
     return load_pipeline(esci_run.path / "resolved.toml", registry=report_registry)
 
 
-def one_member(registry: Registry, **changes: Any) -> Pipeline:
+def one_member(registry: Registry, **changes: Any) -> PipelineFile:
     tree: dict[str, Any] = {
         "pipeline": {"name": "small"},
         "data": {"use": "shop.synthetic"},
@@ -44,7 +44,7 @@ def test_settings_at_their_default_are_left_out(report_registry: Registry) -> No
     )
 
 
-def test_settings_nested_parts_and_weights_are_told(three_members: Pipeline) -> None:
+def test_settings_nested_parts_and_weights_are_told(three_members: PipelineFile) -> None:
     ngram, stack, gbdt = flow(three_members).members
     assert Row("", "dim 256", detail=True) in ngram.rows
     assert Row("negatives", "quarts.generated") in ngram.rows
@@ -61,7 +61,7 @@ def test_positive_labels_and_split_stand_with_the_data(report_registry: Registry
     assert rows == (Row("", "match: exact", detail=True), Row("", "split.test 0.3", detail=True))
 
 
-def test_parts_follow_the_members_in_order(three_members: Pipeline) -> None:
+def test_parts_follow_the_members_in_order(three_members: PipelineFile) -> None:
     assert [(block.kind, block.title) for block in flow(three_members).after] == [
         ("aggregator", "ensemble.stacked"),
         ("calibrator 1", "core.temperature"),
@@ -71,7 +71,7 @@ def test_parts_follow_the_members_in_order(three_members: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_every_part_has_a_box_inside_the_drawing(three_members: Pipeline, down: bool) -> None:
+def test_every_part_has_a_box_inside_the_drawing(three_members: PipelineFile, down: bool) -> None:
     drawing = draw(three_members, down=down)
     root = ElementTree.fromstring(drawing)
     width, height = (float(root.attrib[name]) for name in ("width", "height"))
@@ -86,7 +86,7 @@ def test_every_part_has_a_box_inside_the_drawing(three_members: Pipeline, down: 
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_boxes_do_not_overlap(three_members: Pipeline, down: bool) -> None:
+def test_boxes_do_not_overlap(three_members: PipelineFile, down: bool) -> None:
     places = [
         tuple(float(box.attrib[name]) for name in ("x", "y", "width", "height"))
         for box in boxes(draw(three_members, down=down))
@@ -97,7 +97,7 @@ def test_boxes_do_not_overlap(three_members: Pipeline, down: bool) -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_every_connection_has_an_arrow_head(three_members: Pipeline, down: bool) -> None:
+def test_every_connection_has_an_arrow_head(three_members: PipelineFile, down: bool) -> None:
     heads = list(ElementTree.fromstring(draw(three_members, down=down)).iter(f"{SVG}polygon"))
     assert (
         len(heads) == 9
@@ -113,7 +113,7 @@ def test_drawing_is_told_in_words(report_registry: Registry) -> None:
     )
 
 
-def test_drawing_for_a_phone_is_no_wider_than_one(three_members: Pipeline) -> None:
+def test_drawing_for_a_phone_is_no_wider_than_one(three_members: PipelineFile) -> None:
     assert float(ElementTree.fromstring(draw(three_members, down=True)).attrib["width"]) <= 350
 
 
@@ -144,7 +144,7 @@ def test_text_drawing_fits_a_terminal_whatever_it_holds(report_registry: Registr
     assert all(columns(line) in (TEXT_WIDTH, 66, 69) for line in lines)
 
 
-def test_text_drawing_leads_into_and_out_of_every_member(three_members: Pipeline) -> None:
+def test_text_drawing_leads_into_and_out_of_every_member(three_members: PipelineFile) -> None:
     lines = draw_text(three_members).splitlines()
     entries = [line[3:7] for line in lines if "▶" in line]
     exits = [line[-3:] for line in lines if "▶" in line]

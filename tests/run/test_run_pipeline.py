@@ -16,7 +16,7 @@ import pytest
 
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.errors import ConfigError, DataError, RunError
-from prodmatch_core.pipeline import FittedPipeline
+from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.rundir import Draft, Run
 from prodmatch_core.runner import run_pipeline
 
@@ -108,10 +108,10 @@ PICKLES = ("pickle", "_pickle", "cloudpickle", "dill", "joblib")
 for name in [name for name in sys.modules if name.partition(".")[0] in PICKLES]:
     del sys.modules[name]
 sys.meta_path.insert(0, Refuse())
-from prodmatch_core.pipeline import FittedPipeline
+from prodmatch_core.pipeline import Pipeline
 
-pipeline = FittedPipeline.load(sys.argv[1])
-frame = pipeline.score(pl.DataFrame({"query": ["red kettle"], "title": ["kettle red no7"]}))
+pipeline = Pipeline.load(sys.argv[1])
+frame = pipeline.predict(pl.DataFrame({"query": ["red kettle"], "title": ["kettle red no7"]}))
 print(frame["decided"].item())
 """
 
@@ -130,7 +130,7 @@ def test_scoring_the_test_split_gives_the_decisions_of_the_run(finished: Run, ti
     ).join(
         tiny_dataset.products.select("product_id", "title"), on="product_id", how="left", maintain_order="left"
     )  # fmt: skip
-    scored = FittedPipeline.load(finished.path).score(frame)
+    scored = Pipeline.load(finished.path).predict(frame)
     assert scored["product_id"].to_list() == rows["product_id"].to_list()
     assert scored["decided"].to_list() == rows["decided"].to_list()
     np.testing.assert_allclose(scored["score"], rows["score"], atol=1e-6)
@@ -283,7 +283,7 @@ def test_a_damaged_member_is_named_with_the_remedy(finished: Run, tmp_path: Path
     shutil.copytree(finished.path, copy)
     (copy / "members" / "ngram" / "model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(RunError, match="member ngram cannot be loaded"):
-        FittedPipeline.load(copy)
+        Pipeline.load(copy)
 
 
 def test_a_run_whose_plugin_is_gone_says_which_part(finished: Run, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_run_whose_plugin_is_gone_says_which_part(finished: Run, tmp_path: Pat
     text = (copy / "resolved.toml").read_text().replace("core.overlap", "gone.part")
     (copy / "resolved.toml").write_text(text)
     with pytest.raises(ConfigError, match=r'unknown encoder "gone\.part"'):
-        FittedPipeline.load(copy)
+        Pipeline.load(copy)
 
 
 def test_a_tracker_hears_the_run_and_one_that_fails_costs_nothing(

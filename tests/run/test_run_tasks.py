@@ -13,7 +13,7 @@ import pytest
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.folder import write_folder
 from prodmatch_core.errors import RunError
-from prodmatch_core.pipeline import FittedPipeline
+from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.registry import default_registry
 from prodmatch_core.rundir import Run
 
@@ -125,4 +125,4 @@ def test_the_same_seed_gives_the_same_run(runs: dict[str, Run], run_tree: Runs, 
 
 def test_pairs_are_not_scored_with_a_run_that_ranks(runs: dict[str, Run]) -> None:
     with pytest.raises(RunError, match="a run of the task embed does not score pairs of query and title"):
-        FittedPipeline.load(runs["embed"].path)
+        Pipeline.load(runs["embed"].path)
