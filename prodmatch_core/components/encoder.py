@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import attrs
 import numpy as np
@@ -86,6 +86,9 @@ class Encoder(nn.Module, ABC):
 
     width: int
     "Size of the vectors in the Encoding."
+    exportable: ClassVar[bool] = False
+    """Whether `forward` can be traced by ONNX: every tensor of a batch is (batch, tokens), none is optional, and
+    nothing depends on values but through tensors."""
 
     @classmethod
     @abstractmethod
