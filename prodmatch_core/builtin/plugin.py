@@ -27,6 +27,13 @@ DATA = "prodmatch_core.data"
 EVALUATION = "prodmatch_core.evaluation"
 PAIRS = frozenset({"products", "queries", "judgements"})
 "The tables that a file of judged pairs gives."
+_BOUNDS = {
+    "kappa": (-1.0, 1.0),
+    "quadratic_kappa": (-1.0, 1.0),
+    "nll": (0.0, float("inf")),
+    "brier": (0.0, 2.0),
+}
+"Lowest and highest value of the measures that do not run from 0 to 1."
 
 
 def _texts(config: Any) -> frozenset[str]:
@@ -206,12 +213,14 @@ def prodmatch_calibrators() -> Iterator[CalibratorSpec]:
         name="core.temperature",
         summary="One temperature for all probabilities; changes no decision.",
         factory=f"{HERE}.temperature:TemperatureCalibrator",
+        monotone=True,
         paper="arXiv 1706.04599, section 4.2",
     )
     yield CalibratorSpec(
         name="core.isotonic",
         summary="A non-decreasing curve per class, fitted to what was observed.",
         factory=f"{HERE}.isotonic:IsotonicCalibrator",
+        monotone=True,
         config=f"{HERE}.configs:IsotonicConfig",
         paper="Zadrozny and Elkan, KDD 2002, sections 3 and 4",
     )
@@ -219,6 +228,7 @@ def prodmatch_calibrators() -> Iterator[CalibratorSpec]:
         name="core.threshold",
         summary="Accepts pairs from the P(match) of best F1, or of most recall at a precision.",
         factory=f"{HERE}.threshold:ThresholdCalibrator",
+        monotone=True,
         config=f"{HERE}.configs:ThresholdConfig",
     )
 
@@ -399,6 +409,7 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             factory=f"{EVALUATION}.{module}:{name}",
             needs={"classes"},
             direction=direction,
+            bounds=_BOUNDS.get(name, (0.0, 1.0)),
         )
     for name, function, summary in (
         ("ndcg", "ndcg", "Discounted gain of the ranking over the ideal one, averaged over queries."),
@@ -427,6 +438,7 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             needs=frozenset() if name in ("mrr@k", "hit_rate@k") else {"classes"},
             direction="higher",
             reads="ranking",
+            bounds=(0.0, 1.0),
         )
     yield MeasureSpec(
         name="map_at_r",
@@ -434,5 +446,6 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
         factory=f"{EVALUATION}.retrieval:map_at_r",
         needs={"neighbours"},
         direction="higher",
+        bounds=(0.0, 1.0),
         paper="arXiv 2003.08505, section 3.2",
     )

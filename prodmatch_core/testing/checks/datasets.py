@@ -10,7 +10,6 @@ import polars as pl
 
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.folder import read_folder
-from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.splits import check_references
 from prodmatch_core.data.tables import SCHEMAS, SPLITS, check_table
 from prodmatch_core.errors import DataError, ProdmatchError
@@ -30,8 +29,8 @@ def check_tables_keep_their_schema(subject: Subject) -> None:
     promised = subject.part.gives & SCHEMAS.keys()
     if missing := promised - dataset.gives:
         raise Nonconformance(
-            f"the record gives {', '.join(sorted(missing))}, and the data set has no such table. "
-            "Read it, or correct `gives`."
+            f"the record gives {', '.join(sorted(missing))}, and the data set has no such table. Read it, or "
+            "correct `gives`."
         )
     for name, table in dataset.tables():
         try:
@@ -71,13 +70,13 @@ def check_splits_do_not_leak(subject: Subject) -> None:
         torn = table.group_by(key).agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
         if torn.height:
             raise Nonconformance(
-                f"{key} {torn.sort(key)[key][0]!r} is in more than one split: what is learnt of it is tested on it. "
-                f"Divide {name} by {key}."
+                f"{key} {torn.sort(key)[key][0]!r} is in more than one split: what is learnt of it is tested "
+                f"on it. Divide {name} by {key}."
             )
         if missing := [split for split in SPLITS if split not in set(table["split"])]:
             raise Nonconformance(
-                f"{name} have no row in split {' and '.join(missing)}. Cut it out of train, by `context.split`, or make "
-                "the sample larger."
+                f"{name} have no row in split {' and '.join(missing)}. Cut it out of train, by "
+                "`context.split`, or make the sample larger."
             )
 
 
@@ -90,8 +89,8 @@ def check_fingerprint_is_stable(subject: Subject) -> None:
             if getattr(again, name) is None or not table.equals(getattr(again, name))
         ]
         raise Nonconformance(
-            f"the same files read twice differ in {', '.join(changed) or 'the label scheme'}. Keep the order of the files, "
-            "and let no path, clock or set decide."
+            f"the same files read twice differ in {', '.join(changed) or 'the label scheme'}. Keep the order "
+            "of the files, and let no path, clock or set decide."
         )
 
 
@@ -107,8 +106,8 @@ def check_fingerprint_is_sensitive(subject: Subject) -> None:
         for other in (shorter, attrs.evolve(dataset, **{name: changed})):
             if other.fingerprint() == dataset.fingerprint():
                 raise Nonconformance(
-                    f"the fingerprint does not change with table {name}: a run would reuse results of other data. "
-                    "Leave `fingerprint` to Dataset."
+                    f"the fingerprint does not change with table {name}: a run would reuse results of other "
+                    "data. Leave `fingerprint` to Dataset."
                 )
 
 
@@ -124,12 +123,13 @@ def check_absent_files_are_named(subject: Subject) -> None:
             if empty in str(error):
                 return
             raise Nonconformance(
-                f'where files are absent, the reader says "{error}" and not where it looked. Find files with `context.find`.'
+                f'where files are absent, the reader says "{error}" and not where it looked. Find files with '
+                "`context.find`."
             ) from None
         except Exception as error:
             raise Nonconformance(
-                f"where files are absent, the reader fails with {type(error).__name__}: {error}. "
-                "Find files with `context.find`."
+                f"where files are absent, the reader fails with {type(error).__name__}: {error}. Find files "
+                "with `context.find`."
             ) from error
     raise Nonconformance("the reader reads without its files. Take every path from the configuration.")
 
@@ -153,7 +153,7 @@ def check_writer_writes_what_is_read(subject: Subject) -> None:
         folder = Path(place) / "written"
         try:
             write(subject.config, folder, False)
-            written = read_folder(folder, ReadContext())
+            written = read_folder(folder)
         except ProdmatchError as error:
             raise Nonconformance(f"what the writer wrote cannot be read: {error}") from error
     if written.fingerprint() != subject.made.fingerprint():

@@ -10,6 +10,7 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.testing.benches.bench import Answer, difference, near
 from prodmatch_core.testing.benches.encoders import ROWS, Asked, unchanged_mode, world_of
 from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.saved import saved_and_loaded
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds
 
@@ -18,16 +19,12 @@ def check_gives_what_it_declares(subject: Subject) -> None:
     """What the record's `gives` promises is in the Encoding, one vector of size `width` an example; nothing else is."""
     gives, made = subject.part.gives, subject.made
     if fits_itself := isinstance(made, SelfFittingEncoder):
-        answer = Asked.of(subject, made)(np.arange(ROWS))["probabilities"]
+        given = Asked.of(subject, made)(np.arange(ROWS))["probabilities"]
         classes = len(world_of(subject).fit.scheme.labels)
-        if (
-            answer.shape != (ROWS, classes)
-            or np.abs(answer.sum(axis=1) - 1).max() > 1e-6
-            or (answer < 0).any()
-        ):
+        if given.shape != (ROWS, classes) or np.abs(given.sum(axis=1) - 1).max() > 1e-6 or (given < 0).any():
             raise Nonconformance(
-                f"{ROWS} examples of {classes} classes get probabilities of shape {answer.shape}, or rows that do not "
-                "sum to 1. Return (n, classes) distributions."
+                f"{ROWS} examples of {classes} classes get probabilities of shape {given.shape}, or rows that "
+                "do not sum to 1. Return (n, classes) distributions."
             )
     if fits_itself != ("probabilities" in gives):
         raise Nonconformance(
@@ -41,14 +38,14 @@ def check_gives_what_it_declares(subject: Subject) -> None:
     missing = (sides | ({"pair"} if "pairs" in gives else set())) - answer.keys()
     if missing:
         raise Nonconformance(
-            f"the record declares {', '.join(sorted(gives))}, and the Encoding has no {' and no '.join(sorted(missing))}."
-            " Give it, or correct `gives`."
+            f"the record declares {', '.join(sorted(gives))}, and the Encoding has no "
+            f"{' and no '.join(sorted(missing))}. Give it, or correct `gives`."
         )
     for name, values in answer.items():
         if values.shape != (ROWS, made.width):
             raise Nonconformance(
-                f"{ROWS} examples and width {made.width} make {name} of shape {values.shape}. "
-                "Return one vector of size `width` an example."
+                f"{ROWS} examples and width {made.width} make {name} of shape {values.shape}. Return one "
+                "vector of size `width` an example."
             )
     if "tokens" in gives:
         _states(subject, asked, made)
@@ -73,8 +70,8 @@ def check_eval_mode_is_deterministic(subject: Subject) -> None:
     """In evaluation mode the same examples get the same vectors however often they are encoded."""
     if apart := _unsteady(Asked.of(subject, subject.made)):
         raise Nonconformance(
-            f"in evaluation mode two passes over the same examples differ by {apart:.3g}. "
-            "Drop units only while `self.training`, and keep no state between passes."
+            f"in evaluation mode two passes over the same examples differ by {apart:.3g}. Drop units only "
+            "while `self.training`, and keep no state between passes."
         )
 
 
@@ -91,8 +88,8 @@ def check_batch_independence(subject: Subject) -> None:
     )
     if not near(left, right):
         raise Nonconformance(
-            f"an example's vectors differ by {difference(left, right):.3g} with other examples beside it. "
-            "Take no statistic over the batch in evaluation mode."
+            f"an example's vectors differ by {difference(left, right):.3g} with other examples beside it. Take "
+            "no statistic over the batch in evaluation mode."
         )
 
 
@@ -127,13 +124,13 @@ def check_permutation_equivariance(subject: Subject) -> None:
     left, right = {name: values[order] for name, values in plain.items()}, asked(rows[order])
     if not near(left, right):
         raise Nonconformance(
-            f"examples in another order get vectors that differ by {difference(left, right):.3g}. "
-            "Let no vector depend on an example's place in the batch."
+            f"examples in another order get vectors that differ by {difference(left, right):.3g}. Let no "
+            "vector depend on an example's place in the batch."
         )
 
 
 def check_corpus_independence(subject: Subject) -> None:
-    """An example's vectors do not depend on what else is in the corpus it is read from: scoring one pair or all is one."""
+    """An example's vectors do not depend on what else is in the corpus it is read from: one pair scores as all do."""
     asked = _steady(subject)
     whole, rows = asked, np.arange(ROWS)
     examples = asked.examples.take(rows)
@@ -144,7 +141,10 @@ def check_corpus_independence(subject: Subject) -> None:
         frames.append(frame[kept[there]])
         numbers.append(number if there.all() else np.full(len(used), -1))
     few = Asked.of(
-        subject, subject.made, Corpus(*frames), Examples(*numbers, examples.label, examples.weight)
+        subject,
+        subject.made,
+        Corpus(*frames),
+        Examples(numbers[0], numbers[1], examples.label, examples.weight),
     )
     left, right = whole(rows), few(rows)
     if not near(left, right):
@@ -167,8 +167,8 @@ def check_one_side_alone(subject: Subject) -> None:
         alone = asked(rows, (side,))
         if not near({side: both.get(side, np.empty(0))}, {side: alone.get(side, np.empty(0))}):
             raise Nonconformance(
-                f"the {side} side alone gets other vectors than beside the other side. "
-                "Encode each side by itself, and leave out the one whose rows are None."
+                f"the {side} side alone gets other vectors than beside the other side. Encode each side by "
+                "itself, and leave out the one whose rows are None."
             )
 
 
@@ -183,7 +183,7 @@ def check_finite_gradients(subject: Subject) -> None:
         vectors = [v for v in (encoding.pair, encoding.query, encoding.product) if v is not None]
         made.zero_grad()
         # Weighed differently, so that what normalises vectors does not cancel the gradient.
-        sum((v.float() * torch.linspace(-1, 1, v.shape[1])).pow(2).sum() for v in vectors).backward()  # type: ignore[union-attr]
+        sum((v.float() * torch.linspace(-1, 1, v.shape[1])).pow(2).sum() for v in vectors).backward()
         gradients = {name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None}
         made.zero_grad(set_to_none=True)
     if broken := [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]:
@@ -194,6 +194,11 @@ def check_finite_gradients(subject: Subject) -> None:
         g.abs().sum() > 0 for g in gradients.values()
     ):
         raise Nonconformance("no weight has a gradient. Do not detach the vectors from what made them.")
+
+
+def check_saved_and_loaded_is_the_same(subject: Subject) -> None:
+    """Saved and loaded, the part answers the same; no saved file could run code when it is read."""
+    saved_and_loaded(subject)
 
 
 def _unsteady(asked: Asked) -> float:
