@@ -137,7 +137,7 @@ def check_global_random_state_is_left_alone(subject: Subject) -> None:
     """
     answers = []
     with restored():
-        for seed in (1, 2):
+        for seed in (1, 2, 1):
             seed_all(seed)
             before = states()
             answers.append(_answer(subject))
@@ -146,7 +146,9 @@ def check_global_random_state_is_left_alone(subject: Subject) -> None:
                     f"the part changes the random state of {' and '.join(changed)}. Take random numbers from "
                     "the generator given, and make other generators with a seed drawn from it."
                 )
-    if difference(*answers):
+    if difference(answers[0], answers[2]):
+        raise Skipped("the part breaks same_seed_same_answer, so that its answers cannot be compared")
+    if difference(answers[0], answers[1]):
         raise Nonconformance(
             "the part's answer depends on the random state of the process. Take random numbers from the "
             "generator given."
