@@ -12,6 +12,8 @@ from prodmatch_core.testing.subject import Subject
 
 ROWS = 8
 TOLERANCE = 1e-5
+FACTOR = 1000.0
+"Factor of a loss in the sum, as a pipeline file may set it: a gradient must not overflow by it."
 
 
 def check_scalar_is_the_mean_of_examples(subject: Subject) -> None:
@@ -139,7 +141,7 @@ def _finite(made: Loss, given: Output, where: str, remedy: str) -> None:
     value = made(given)
     if not value.requires_grad:
         raise Nonconformance(f"{where}, the loss has no gradient. {remedy}")
-    value.backward()
+    (FACTOR * value).backward()
     made.zero_grad()
     wrong = [name for name, gradient in gradients(given).items() if not torch.isfinite(gradient).all()]
     if not torch.isfinite(value) or wrong:
