@@ -15,7 +15,7 @@ from prodmatch_core.errors import ConfigError, ProdmatchError
 from prodmatch_core.fields import field_docs, part
 from prodmatch_core.records import Part
 from prodmatch_core.structure import Structurer, unstructure
-from prodmatch_core.testing.benches.bench import difference
+from prodmatch_core.testing.benches.bench import Answer, difference
 from prodmatch_core.testing.global_state import restored, seed_all, states
 from prodmatch_core.testing.kit import EVERY_PART, Nonconformance, Skipped, checks_of
 from prodmatch_core.testing.subject import Subject
@@ -135,24 +135,15 @@ def check_global_random_state_is_left_alone(subject: Subject) -> None:
 
     Initial weights are the exception: they come from torch's generator, which is seeded around `build`.
     """
-    answers = []
     with restored():
-        for seed in (1, 2, 1):
-            seed_all(seed)
-            before = states()
-            answers.append(_answer(subject))
-            if changed := [name for name, state in states().items() if state != before[name]]:
-                raise Nonconformance(
-                    f"the part changes the random state of {' and '.join(changed)}. Take random numbers from "
-                    "the generator given, and make other generators with a seed drawn from it."
-                )
-    if difference(answers[0], answers[2]):
-        raise Skipped("the part breaks same_seed_same_answer, so that its answers cannot be compared")
-    if difference(answers[0], answers[1]):
-        raise Nonconformance(
-            "the part's answer depends on the random state of the process. Take random numbers from the "
-            "generator given."
-        )
+        first, second = (_answer_from(subject, state) for state in (1, 2))
+        if not difference(first, second):
+            return
+        if difference(first, _answer_from(subject, 1)):
+            raise Skipped("the part breaks same_seed_same_answer, so that its answers cannot be compared")
+    raise Nonconformance(
+        "the part's answer depends on the random state of the process. Take random numbers from the generator given."
+    )
 
 
 def check_nothing_is_answered_or_refused_in_words(subject: Subject) -> None:
@@ -205,6 +196,23 @@ def _read(subject: Subject, plain: dict[str, Any]) -> Part:
     return Structurer(subject.registry).structure({"part": plain}, holder).part
 
 
-def _answer(subject: Subject) -> Any:
+def _answer(subject: Subject) -> Answer:
     bench = subject.bench
     return bench.ask(subject, bench.build(subject, 0), 0)
+
+
+def _answer_from(subject: Subject, state: int) -> Answer:
+    """Return the part's answer where the process's generators were seeded with `state`.
+
+    Raises:
+        Nonconformance: they are not as they were afterwards.
+    """
+    seed_all(state)
+    before = states()
+    answer = _answer(subject)
+    if changed := [name for name, now in states().items() if now != before[name]]:
+        raise Nonconformance(
+            f"the part changes the random state of {' and '.join(changed)}. Take random numbers from the generator "
+            "given, and make other generators with a seed drawn from it."
+        )
+    return answer
