@@ -16,7 +16,7 @@ from prodmatch_core.training import seeds
 
 
 def check_gives_what_it_declares(subject: Subject) -> None:
-    """What the record's `gives` promises is in the Encoding, one vector of size `width` an example; nothing else is."""
+    """What the record's `gives` promises is in the Encoding, one vector of size `width` an example."""
     gives, made = subject.part.gives, subject.made
     if fits_itself := isinstance(made, SelfFittingEncoder):
         given = Asked.of(subject, made)(np.arange(ROWS))["probabilities"]

@@ -46,7 +46,7 @@ class Greedy:
 
 @attrs.frozen
 class Needy:
-    """the part cannot be configured from its record's example: part.power: missing; a number above 0 is required. Give
+    """the part cannot be configured from its record's example: power: missing; a number above 0 is required. Give
     the record an example with a value for every required field.
     """
 

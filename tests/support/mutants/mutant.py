@@ -10,7 +10,7 @@ import attrs
 
 from prodmatch_core.records import Spec
 from prodmatch_core.registry import Registry
-from prodmatch_core.testing.fixtures import isolated_registry
+from prodmatch_core.testing.isolated import isolated_registry
 
 
 @attrs.frozen
