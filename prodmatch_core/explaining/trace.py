@@ -63,7 +63,8 @@ class Traced:
             RunError: the directory is not a run of the match task, or is damaged.
             ConfigError: a part's plugin is no longer installed.
         """
-        return cls.of(Pipeline.load(run), load_pipeline(run / "resolved.toml"))
+        # Small effects would drown in the rounding of shorter number formats.
+        return cls.of(Pipeline.load(run, "fp32"), load_pipeline(run / "resolved.toml"))
 
     @classmethod
     def of(cls, pipeline: Pipeline, file: PipelineFile) -> Traced:

@@ -162,7 +162,9 @@ def _traced_batch(model: MemberModel, pairs: pl.DataFrame) -> Batch:
     prepared = model.encoder.prepare(corpus)
     order = np.argsort(prepared.lengths(examples.query, examples.product), kind="stable")
     ends = order[[0, -1]]
-    return prepared.batch(examples.query[ends], examples.product[ends])
+    device = next(model.parameters()).device
+    batch = prepared.batch(examples.query[ends], examples.product[ends])
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from prodmatch_core.cli import cli
+from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.rundir import Run
 
@@ -95,19 +96,19 @@ def test_a_summary_prints_its_tables(finished: Run) -> None:
     assert titles == ["texts", "members", "words"]
 
 
-def test_an_unknown_query_is_refused(finished: Run) -> None:
+def test_an_unknown_query_is_refused(finished: Run, tiny_dataset: Dataset) -> None:
     result = explain(finished, "--query-id", "q999", "--product-id", "p0-0")
     assert (result.exit_code, result.stderr) == (
         1,
-        'tests/conftest.py: has no query "q999"; its identifiers look like "q0". Choose one that a judgement names.\n',
+        f'{tiny_dataset.source}: has no query "q999"; its identifiers look like "q0". Choose one that a judgement names.\n',
     )
 
 
-def test_an_unknown_product_is_refused(finished: Run) -> None:
+def test_an_unknown_product_is_refused(finished: Run, tiny_dataset: Dataset) -> None:
     result = explain(finished, "--query-id", "q4", "--product-id", "p999")
     assert (result.exit_code, result.stderr) == (
         1,
-        'tests/conftest.py: has no product "p999" in the locale of the query, en; its identifiers look like "p0-0". '
+        f'{tiny_dataset.source}: has no product "p999" in the locale of the query, en; its identifiers look like "p0-0". '
         "Choose one of that locale.\n",
     )
 
@@ -120,7 +121,7 @@ def test_half_a_pair_of_identifiers_is_refused(finished: Run) -> None:
     )
 
 
-def test_other_data_than_the_runs_is_refused(finished: Run, tmp_path: Path) -> None:
+def test_other_data_than_the_runs_is_refused(finished: Run, tiny_dataset: Dataset, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished.path, copy)
     provenance = json.loads((copy / "provenance.json").read_text())
@@ -130,6 +131,6 @@ def test_other_data_than_the_runs_is_refused(finished: Run, tmp_path: Path) -> N
     actual = finished.provenance["fingerprint"][:12]
     assert (result.exit_code, result.stderr) == (
         1,
-        f"tests/conftest.py: is not the data that {copy} was made with: its fingerprint is {actual}, the run's "
+        f"{tiny_dataset.source}: is not the data that {copy} was made with: its fingerprint is {actual}, the run's "
         "0123456789ab. Name the folder with the run's data by --data, or run the pipeline again.\n",
     )
