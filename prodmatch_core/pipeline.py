@@ -35,15 +35,17 @@ class Pipeline:
     calibrators: Sequence[Calibrator]
 
     @classmethod
-    def load(cls, path: str | Path, precision: str = "auto") -> Pipeline:
+    def load(cls, path: str | Path, precision: str = "auto", backend: str = "torch") -> Pipeline:
         """Read a run directory. Nothing in it is executed.
 
         Args:
             path: what `prodmatch run` wrote.
             precision: number format of the networks: fp32, bf16, or auto for the faster one on this machine.
+            backend: torch, or onnx-int8 for members as `prodmatch export` wrote them into the run directory; those that
+                cannot be exported stay as they are.
 
         Raises:
-            RunError: the directory is not a run, or is damaged.
+            RunError: the directory is not a run, or is damaged; or nothing was exported for the backend.
             ConfigError: a part's plugin is no longer installed.
         """
         run = Run.open(path)
@@ -58,7 +60,12 @@ class Pipeline:
             FittedMember.load(member, task, scheme, run.path / "members" / member.name)
             for member in pipeline.member
         ]
-        members = [member.in_precision(precision) for member in members]
+        if backend == "torch":
+            members = [member.in_precision(precision) for member in members]
+        else:
+            from prodmatch_core.serving.onnx import exported_members
+
+            members = exported_members(members, run.path)
         aggregator = None
         if pipeline.aggregator is not None:
             part = pipeline.aggregator.part

@@ -41,10 +41,24 @@ ADDED = ("decided", "accepted", "score", "uncertainty")
     show_default=True,
     help="Number format of networks; auto takes bf16 where the processor is faster with it.",
 )
+@click.option(
+    "--backend",
+    type=click.Choice(["torch", "onnx-int8"]),
+    default="torch",
+    show_default=True,
+    help="What computes; onnx-int8 reads what `prodmatch export RUN --int8` wrote.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.pass_context
 def score(
-    ctx: click.Context, run: Path, pairs: Path, out: Path, batch_rows: int, precision: str, quiet: bool
+    ctx: click.Context,
+    run: Path,
+    pairs: Path,
+    out: Path,
+    batch_rows: int,
+    precision: str,
+    backend: str,
+    quiet: bool,
 ) -> None:
     """Score a file of query-product pairs with a finished run.
 
@@ -74,7 +88,7 @@ def score(
         )
     from prodmatch_core.pipeline import Pipeline
 
-    fitted = Pipeline.load(run, precision)
+    fitted = Pipeline.load(run, precision, backend)
     taken = [name for name in ADDED if name in columns]
     taken += [f"p_{label}" for label in fitted.scheme.labels if f"p_{label}" in columns]
     if taken:
@@ -82,7 +96,7 @@ def score(
             f"{pairs}: has column{'s' if len(taken) > 1 else ''} {', '.join(taken)}, which the scores are "
             "written to. Rename or drop what the file has."
         )
-    key = _key(registry_of(ctx), run, pairs, f"batch-rows {batch_rows}, precision {precision}")
+    key = _key(registry_of(ctx), run, pairs, f"batch-rows {batch_rows}, precision {precision}, {backend}")
     with reporting(quiet) as reporter, BatchWriter.open(out, key) as writer:
         if writer.rows:
             reporter.message(f"{writer.rows} rows were scored before")

@@ -32,7 +32,7 @@ from prodmatch_core.predictions import frame_of
 from prodmatch_core.registry import Registry
 from prodmatch_core.rundata import pairs_of
 from prodmatch_core.rundir import Run, saving, write_json
-from prodmatch_core.serving.onnx import BACKEND, WEIGHTS, digest, exported, require
+from prodmatch_core.serving.onnx import BACKEND, WEIGHTS, digest, exportable, exported, require
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.model import MemberModel
 
@@ -76,7 +76,7 @@ def export_run(
     """
     require("onnx", "onnxruntime")
     traced = Traced.load(run.path)
-    chosen = [member for member in traced.pipeline.members if _exportable(member)]
+    chosen = [member for member in traced.pipeline.members if exportable(member)]
     if not chosen:
         parts = ", ".join(f"{member.name} ({member.encoder.name})" for member in traced.pipeline.members)
         raise RunError(
@@ -105,10 +105,6 @@ def export_run(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return figures
-
-
-def _exportable(member: FittedMember) -> bool:
-    return isinstance(member.model, MemberModel) and member.model.encoder.exportable
 
 
 def _weights(run: Run, member: FittedMember) -> Path:
