@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+import fake_commands
 from fake_parts import fake_registry
 from prodmatch_core.plugins import PluginState
 from prodmatch_core.records import EncoderSpec
@@ -131,3 +133,20 @@ def test_show_of_a_part_claimed_twice_names_both(invoke) -> None:
     result = invoke("plugins", "show", "fake.text", registry=fake_registry(other))
     assert result.exit_code == 2
     assert result.stderr.startswith('encoder "fake.text" is claimed by prodmatch-fake 1.2 ')
+
+
+def test_show_tells_file_and_line_of_the_definition_without_importing_it(invoke) -> None:
+    support = Path(fake_commands.__file__)
+    line = support.read_text(encoding="utf-8").splitlines().index("def greet(name: str) -> None:") + 1
+    (part,) = json.loads(invoke("plugins", "show", "greet", "--json").stdout)
+    assert part["defined"] == f"{support}:{line}"
+    assert f"defined    {support}:{line}\n" in invoke("plugins", "show", "greet").stdout
+
+
+def test_show_of_a_part_whose_plugin_failed_says_why(invoke, broken_registry) -> None:
+    result = invoke("plugins", "show", "acme.text", registry=broken_registry)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        'part "acme.text" is not available: prodmatch-acme:acme: import of prodmatch_acme.plugin failed: '
+        "ImportError: no scipy.\n",
+    )
