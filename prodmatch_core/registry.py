@@ -113,14 +113,13 @@ class Registry:
         clash = any(len(self._owners[record.kind, record.name]) > 1 for record in plugin.records)
         return "clash" if clash else plugin.state
 
-    def problems(self) -> list[str]:
-        """Return one line for every plugin that failed and every name claimed twice."""
-        lines = [plugin.problem for plugin in self.plugins if plugin.state == "failed"]
-        lines += [
-            self._duplicate(kind, name, [plugin for plugin, _ in found])
-            for (kind, name), found in self._owners.items()
-            if len(found) > 1
-        ]
+    def problems(self, of: PluginState | None = None) -> list[str]:
+        """Return one line for every plugin that failed and every name claimed twice; or those `of` one plugin."""
+        lines = [p.problem for p in self.plugins if p.state == "failed" and of in (None, p)]
+        for (kind, name), found in self._owners.items():
+            claimants = [plugin for plugin, _ in found]
+            if len(found) > 1 and (of is None or of in claimants):
+                lines.append(self._duplicate(kind, name, claimants))
         return lines
 
     @staticmethod

@@ -11,6 +11,7 @@ import click
 
 from prodmatch_core.cli import hidden_commands, registry_of
 from prodmatch_core.cli.options import as_json
+from prodmatch_core.cli.plugins_check import check
 from prodmatch_core.cli.tables import print_table
 from prodmatch_core.plugins import PluginState
 from prodmatch_core.records import PART_KINDS, Spec
@@ -57,6 +58,9 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         click.echo(line)
         if trace := traces.get(line):
             click.echo(textwrap.indent(trace, "  "))
+
+
+plugins.add_command(check)
 
 
 @plugins.command()
