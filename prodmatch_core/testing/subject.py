@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+from cattrs.errors import ClassValidationError, IterableValidationError
 
-from prodmatch_core.errors import ConfigError, PluginError
+from prodmatch_core.errors import PluginError
 from prodmatch_core.records import Part, Spec
 from prodmatch_core.registry import Registry
-from prodmatch_core.structure import Structurer
+from prodmatch_core.structure import Mismatch, Structurer, problems
+from prodmatch_core.testing.benches.bench import Bench, bench_of
 from prodmatch_core.testing.kit import Nonconformance
 
 
@@ -34,10 +36,10 @@ class Subject:
         """
         try:
             return Structurer(self.registry).part({"use": self.spec.name, **self.settings}, self.spec.kind)
-        except ConfigError as error:
-            problems = "; ".join(str(problem) for problem in error.problems)
+        except (ClassValidationError, IterableValidationError, Mismatch) as error:
+            found = "; ".join(str(problem) for problem in problems(error))
             raise Nonconformance(
-                f"the part cannot be configured from its record's example: {problems}. "
+                f"the part cannot be configured from its record's example: {found}. "
                 "Give the record an example with a value for every required field."
             ) from None
 
@@ -57,3 +59,13 @@ class Subject:
             return self.spec.load()
         except PluginError as error:
             raise Nonconformance(str(error)) from error
+
+    @property
+    def bench(self) -> Bench:
+        """Return what puts parts of this kind to work."""
+        return bench_of(self.spec.kind)
+
+    @functools.cached_property
+    def made(self) -> Any:
+        """Return the part, built and fitted with seed 0; whoever changes it must put it back."""
+        return self.bench.build(self)
