@@ -11,6 +11,7 @@ from prodmatch_core.cli import registry_of
 from prodmatch_core.cli.options import as_json, print_json
 
 if TYPE_CHECKING:
+    from prodmatch_core.plugins import PluginState
     from prodmatch_core.registry import Registry
     from prodmatch_core.testing import Outcome
 
@@ -32,7 +33,7 @@ def check(ctx: click.Context, name: str | None, as_json: bool) -> None:
     registry = registry_of(ctx)
     problems = _problems(registry, name)
     outcomes: list[Outcome] = []
-    if not (name and problems):
+    if not (name and (problems or _without_parts(registry, name))):
         outcomes = run_checks(registry, name, heard=lambda outcome: None if as_json else _tell(outcome))
     counts = Counter(outcome.status for outcome in outcomes)
     if as_json:
@@ -69,8 +70,18 @@ def _problems(registry: Registry, name: str | None) -> list[str]:
     """Return what is wrong with the plugins asked for, beside what checks can find."""
     if name is None:
         return registry.problems()
-    asked = [plugin for plugin in registry.plugins if name in (plugin.distribution, plugin.entry_point)]
+    asked = _asked(registry, name)
     return list(dict.fromkeys(line for plugin in asked for line in registry.problems(plugin)))
+
+
+def _asked(registry: Registry, name: str) -> list[PluginState]:
+    return [p for p in registry.plugins if name in (p.distribution, p.entry_point, p.key)]
+
+
+def _without_parts(registry: Registry, name: str) -> bool:
+    """Whether `name` is a plugin's that only listens to runs."""
+    asked = _asked(registry, name)
+    return bool(asked) and not any(plugin.records for plugin in asked)
 
 
 def _tell(outcome: Outcome) -> None:

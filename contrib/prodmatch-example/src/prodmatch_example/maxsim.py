@@ -68,7 +68,7 @@ class MaxSimEncoder(TwoSidedEncoder):
 
     def _states(self, grams: Tensor, mask: Tensor, side: int) -> States:
         rows, length, _ = grams.shape
-        words = self.grams(grams.flatten(0, 1)).view(rows, length, -1)
+        words = self.grams(grams.flatten(0, 1)).view(rows, length, self.config.width)
         # Zeros stand beyond a text's ends, however far it is padded.
         inside = torch.where(mask[..., None], words + self.side.weight[side], 0.0)
         near = self.context(inside.transpose(1, 2)).transpose(1, 2)
