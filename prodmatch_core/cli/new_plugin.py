@@ -59,5 +59,10 @@ def new_plugin(ctx: click.Context, name: str, kind: str, into: Path, as_json: bo
     for file in files:
         click.echo(f"  {file.relative_to(folder)}")
     click.echo("\nNext:\n")
-    for line in (f"cd {folder}", 'pip install -e ".[test]"', "pytest", *plugin.words["try_it"].split("\n    ")):
+    for line in (
+        f"cd {folder}",
+        'pip install -e ".[test]"',
+        "pytest",
+        *plugin.words["try_it"].split("\n    "),
+    ):
         click.echo(f"  {line}")

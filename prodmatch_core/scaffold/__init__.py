@@ -136,7 +136,9 @@ def create(plugin: NewPlugin, into: Path) -> list[Path]:
     check_name(plugin.name)
     folder = into / plugin.name
     if folder.exists() or folder.is_symlink():
-        raise ConfigError(f"{folder}: is there already. Choose another name, or another folder with --into DIR.")
+        raise ConfigError(
+            f"{folder}: is there already. Choose another name, or another folder with --into DIR."
+        )
     try:
         into.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{plugin.name}.", dir=into) as draft:
@@ -153,7 +155,9 @@ def check_name(name: str) -> None:
     """Raise ConfigError unless `name` is one for a plugin; the message proposes one."""
     if _NAME.fullmatch(name) and len(name) <= LONGEST and name not in ("core", "prodmatch", "prodmatch-core"):
         return
-    tame = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()).lstrip("-0123456789")
+    tame = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()).lstrip(
+        "-0123456789"
+    )
     tame = "-".join(word for word in tame[:LONGEST].split("-") if word)
     if tame in ("", "core", "prodmatch", "prodmatch-core"):
         tame = "acme-reranker"

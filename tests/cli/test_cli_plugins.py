@@ -173,7 +173,9 @@ def test_check_has_a_line_a_check_and_counts_them(invoke, some_parts) -> None:
     assert "passed   core.bce  weight_two_is_a_row_twice" in lines
     assert "skipped  core.bce  saved_and_loaded_is_the_same: nothing is saved of a loss" in lines
     passed = sum(line.startswith("passed ") for line in lines)
-    assert counts.startswith(f"{len(lines)} checks of 1 part: {passed} passed, {len(lines) - passed} skipped (")
+    assert counts.startswith(
+        f"{len(lines)} checks of 1 part: {passed} passed, {len(lines) - passed} skipped ("
+    )
 
 
 def test_check_that_fails_says_why_on_its_line_and_is_an_error(invoke, some_parts) -> None:

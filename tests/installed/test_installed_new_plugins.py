@@ -28,4 +28,7 @@ def test_a_new_plugin_installs_passes_its_tests_and_runs(
         here.run(command, folder)
     provenance = json.loads((folder / "runs" / "acme-reranker" / "provenance.json").read_text())
     assert provenance["distributions"]["prodmatch-acme-reranker"] == "0.1.0"
-    assert f'"{plugin.part}"' in (folder / "runs" / "acme-reranker" / "resolved.toml").read_text() or kind == "command"
+    assert (
+        f'"{plugin.part}"' in (folder / "runs" / "acme-reranker" / "resolved.toml").read_text()
+        or kind == "command"
+    )

@@ -134,7 +134,10 @@ def test_an_upgrade_that_wants_a_newer_core_is_told_and_the_rest_works(
         "prodmatch-next:next: made for prodmatch-core<8,>=7, this is prodmatch-core 0.1.0. Upgrade prodmatch-core, or "
         "install an older prodmatch-next.\n"
     ) in told
-    assert plugins(here, tmp_path) == {"prodmatch-core": ("0.1.0", "ok"), "prodmatch-next": ("0.1.0", "failed")}
+    assert plugins(here, tmp_path) == {
+        "prodmatch-core": ("0.1.0", "ok"),
+        "prodmatch-next": ("0.1.0", "failed"),
+    }
 
 
 def test_after_an_uninstall_its_parts_are_unknown_and_its_runs_say_so(
@@ -143,7 +146,9 @@ def test_after_an_uninstall_its_parts_are_unknown_and_its_runs_say_so(
     here = author()
     here.install(wheels["prodmatch-baselines"], wheels["prodmatch-example"])
     here.run("pip uninstall -q -y prodmatch-example", tmp_path)
-    assert plugins(here, tmp_path) == {name: ("0.1.0", "ok") for name in ("prodmatch-core", "prodmatch-baselines")}
+    assert plugins(here, tmp_path) == {
+        name: ("0.1.0", "ok") for name in ("prodmatch-core", "prodmatch-baselines")
+    }
     assert list(here.site.glob("prodmatch_example*")) == []
     told = here.run("prodmatch validate both.toml", work, code=2)
     assert 'member[1].encoder.use: unknown encoder "example.maxsim"' in told

@@ -29,7 +29,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ruff(made: Path, repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ruff", *words, "--no-cache", "--config", str(repository / "pyproject.toml"), "."],
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            *words,
+            "--no-cache",
+            "--config",
+            str(repository / "pyproject.toml"),
+            ".",
+        ],
         cwd=made,
         capture_output=True,
         text=True,
@@ -39,7 +48,13 @@ def ruff(made: Path, repository: Path, *words: str) -> subprocess.CompletedProce
 def test_new_plugins_are_linted_as_this_repository_is(made: Path, repository: Path) -> None:
     # Folders in the configuration are relative to where ruff is called.
     done = ruff(
-        made, repository, "check", "--config", f'src = ["{repository}"]', "--per-file-ignores", "**/tests/**:D1"
+        made,
+        repository,
+        "check",
+        "--config",
+        f'src = ["{repository}"]',
+        "--per-file-ignores",
+        "**/tests/**:D1",
     )
     assert done.returncode == 0, done.stdout
 
@@ -62,7 +77,11 @@ def test_new_plugins_pass_the_linter_on_their_own_settings(made: Path) -> None:
 
 @pytest.mark.slow
 def test_new_plugins_are_typed_as_this_repository_is(made: Path, repository: Path) -> None:
-    files = [str(file) for kind in PART_KINDS for file in sorted((made / kind / f"my-{kind}" / "src").rglob("*.py"))]
+    files = [
+        str(file)
+        for kind in PART_KINDS
+        for file in sorted((made / kind / f"my-{kind}" / "src").rglob("*.py"))
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *files], cwd=repository, capture_output=True, text=True
     )

@@ -60,7 +60,9 @@ class Environment:
 
         The exit code must be `code`; with 0, only standard output is returned, so that warnings are no part of it.
         """
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PRODMATCH"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PRODMATCH"))
+        }
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=cwd,
@@ -77,7 +79,9 @@ class Environment:
             text=True,
             timeout=300,
         )
-        assert done.returncode == code, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, (
+            f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         return done.stdout if code == 0 else done.stdout + done.stderr
 
     def install(self, *wheels: Path) -> None:
@@ -108,7 +112,9 @@ def build_wheel(project: Path, folder: Path, version: str | None = None) -> Path
 
 def _leave_out(folder: str, names: list[str]) -> list[str]:
     """Leave out of a project's top folder what is large and no part of a wheel; caches everywhere."""
-    top = {"tests", "docs", "benchmarks", "runs", "plugins", "contrib"} if "pyproject.toml" in names else set()
+    top = (
+        {"tests", "docs", "benchmarks", "runs", "plugins", "contrib"} if "pyproject.toml" in names else set()
+    )
     hidden = {name for name in names if name.startswith(".") and name != ".gitignore"}
     return [name for name in names if name in top | hidden | {"__pycache__"}]
 

@@ -62,7 +62,9 @@ def test_a_side_without_words_scores_nothing() -> None:
 
 
 def test_states_are_unit_vectors_of_both_sides_and_nothing_beyond_a_text(encoder: MaxSimEncoder) -> None:
-    batch = encoder.prepare(corpus(["red mug", "a"], ["mug", "big red rug"])).batch(np.arange(2), np.arange(2))
+    batch = encoder.prepare(corpus(["red mug", "a"], ["mug", "big red rug"])).batch(
+        np.arange(2), np.arange(2)
+    )
     with torch.no_grad():
         encoding = encoder.encode(batch)
     for side, words in ((encoding.query_states, [2, 1]), (encoding.product_states, [1, 3])):

@@ -18,4 +18,7 @@ def test_conformance(case: Case) -> None:
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
 def test_every_pipeline_is_valid(path: Path) -> None:
     pipeline = load_pipeline(path)
-    assert [entry.part.name for entry in pipeline.member[0].loss] == ["core.cross_entropy", "example.pairwise"]
+    assert [entry.part.name for entry in pipeline.member[0].loss] == [
+        "core.cross_entropy",
+        "example.pairwise",
+    ]
