@@ -104,8 +104,7 @@ def _ours(file: str) -> bool:
     here = os.path.dirname(os.path.abspath(__file__))
     return (
         file.startswith("<")
-        or name == "__init__.py"
-        and os.path.basename(folder) == "importlib"
+        or (name == "__init__.py" and os.path.basename(folder) == "importlib")
         or (folder == here and name in ("plugins.py", "installed.py", "records.py"))
     )
 

@@ -13,6 +13,7 @@ on tiny data sets of every task (`prodmatch_core.testing.worlds`). Importing thi
 """
 
 from prodmatch_core.testing.kit import (
+    EVERY_PART,
     Case,
     Check,
     Nonconformance,
@@ -25,6 +26,7 @@ from prodmatch_core.testing.kit import (
 )
 
 __all__ = [
+    "EVERY_PART",
     "Case",
     "Check",
     "Nonconformance",

@@ -6,13 +6,12 @@ pytest_plugins = ["prodmatch_core.testing.fixtures"]
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from prodmatch_core.data.dataset import Dataset
-    from prodmatch_core.records import Spec
     from prodmatch_core.registry import Registry
     from prodmatch_core.testing.worlds import World
 
@@ -57,40 +56,9 @@ def tiny_world() -> Callable[[str], World]:
     return world
 
 
-@pytest.fixture
-def registry_of() -> Callable[..., Registry]:
-    """Return the function from records to an isolated registry, in which nothing installed is seen.
+@pytest.fixture(name="isolated_registry")
+def _isolated_registry() -> Callable[..., Registry]:
+    """Return `testing.isolated.isolated_registry`: records, or a plugin module, in; a registry of nothing else out."""
+    from prodmatch_core.testing.isolated import isolated_registry
 
-    `registry_of(LossSpec(...), core=True)` adds the core's own parts.
-    """
     return isolated_registry
-
-
-def isolated_registry(*records: Spec, core: bool = False, plugin: Any = None) -> Registry:
-    """Return a registry that has nothing but what is given.
-
-    Args:
-        records: records, as hooks return them.
-        core: whether the core's own parts are there too.
-        plugin: a plugin module, registered as if it were installed; `state` and `problem` of the registry's
-            plugins tell whether it could be.
-    """
-    from prodmatch_core.plugins import PluginState, add_plugin, new_manager
-    from prodmatch_core.registry import Registry
-
-    manager, states = new_manager(), []
-    modules = [plugin] if plugin is not None else []
-    if core:
-        from prodmatch_core.builtin import plugin as builtin
-
-        modules.append(builtin)
-    for module in modules:
-        name = getattr(module, "__name__", "plugin")
-        state = PluginState(name.partition(".")[0], name.partition(".")[0].replace("_", "-"), "0", name)
-        states.append(state)
-        add_plugin(manager, module, state)
-    if records:
-        state = PluginState("mine", "prodmatch-mine", "0", "mine.plugin")
-        state.records.extend(records)
-        states.append(state)
-    return Registry(manager, states)

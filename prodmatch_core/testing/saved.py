@@ -1,12 +1,35 @@
-"""Which saved files could run code when they are read: pickles, alone, in an archive or in an array."""
+"""Parts that are saved: the same when loaded, and no file of theirs a pickle, alone, in an archive or in an array."""
 
 from __future__ import annotations
 
 import io
 import pickletools
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from prodmatch_core.testing.benches.bench import difference
+from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.subject import Subject
+
+
+def saved_and_loaded(subject: Subject) -> None:
+    """Raise Nonconformance unless the part, saved and loaded, answers the same, and no saved file could run code."""
+    bench, made = subject.bench, subject.made
+    before = bench.ask(subject, made)
+    if difference(before, bench.ask(subject, made)):
+        raise Skipped("the part answers differently every time it is asked")
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = bench.reload(subject, made, Path(folder))
+        if found := next(what_executes(Path(folder)), None):
+            raise Nonconformance(
+                f"the saved file {found[0]} {found[1]}. Save JSON, safetensors, Parquet or LightGBM text."
+            )
+    if apart := difference(before, bench.ask(subject, loaded)):
+        raise Nonconformance(
+            f"loaded from its files, the part answers otherwise, by {apart:.3g}. Save everything that was learnt."
+        )
 
 
 def what_executes(folder: Path) -> Iterator[tuple[str, str]]:

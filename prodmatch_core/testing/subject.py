@@ -39,8 +39,8 @@ class Subject:
         except (ClassValidationError, IterableValidationError, Mismatch) as error:
             found = "; ".join(str(problem) for problem in problems(error))
             raise Nonconformance(
-                f"the part cannot be configured from its record's example: {found}. "
-                "Give the record an example with a value for every required field."
+                f"the part cannot be configured from its record's example: {found}. Give the record an example "
+                "with a value for every required field."
             ) from None
 
     @property

@@ -84,9 +84,9 @@ def test_the_repository_is_nowhere_on_the_path(shop: Environment, tmp_path: Path
 
 
 def test_three_distributions_are_found_and_well(shop: Environment, tmp_path: Path) -> None:
-    assert plugins(shop, tmp_path) == {
-        name: ("0.1.0", "ok") for name in ("prodmatch-core", "prodmatch-baselines", "prodmatch-example")
-    }
+    assert plugins(shop, tmp_path) == dict.fromkeys(
+        ("prodmatch-core", "prodmatch-baselines", "prodmatch-example"), ("0.1.0", "ok")
+    )
 
 
 def test_a_pipeline_of_their_parts_runs_and_says_who_made_it(work: Path) -> None:
@@ -146,9 +146,9 @@ def test_after_an_uninstall_its_parts_are_unknown_and_its_runs_say_so(
     here = author()
     here.install(wheels["prodmatch-baselines"], wheels["prodmatch-example"])
     here.run("pip uninstall -q -y prodmatch-example", tmp_path)
-    assert plugins(here, tmp_path) == {
-        name: ("0.1.0", "ok") for name in ("prodmatch-core", "prodmatch-baselines")
-    }
+    assert plugins(here, tmp_path) == dict.fromkeys(
+        ("prodmatch-core", "prodmatch-baselines"), ("0.1.0", "ok")
+    )
     assert list(here.site.glob("prodmatch_example*")) == []
     told = here.run("prodmatch validate both.toml", work, code=2)
     assert 'member[1].encoder.use: unknown encoder "example.maxsim"' in told

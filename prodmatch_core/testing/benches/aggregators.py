@@ -60,7 +60,6 @@ class AggregatorBench(Bench):
     """Builds an aggregator, lets it learn from out-of-fold predictions, and asks it to combine others."""
 
     contract = (Aggregator,)
-    saves = True
 
     def build(self, subject: Subject, seed: int = 0) -> Any:
         """Return the aggregator, fitted."""

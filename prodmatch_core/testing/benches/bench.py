@@ -33,8 +33,6 @@ class Bench(ABC):
 
     contract: tuple[type, ...] = ()
     "Classes one of which the factory must be derived from; empty: it must be a function."
-    saves = False
-    "Whether parts of the kind keep what they learnt in files."
 
     @abstractmethod
     def build(self, subject: Subject, seed: int = 0) -> Any:

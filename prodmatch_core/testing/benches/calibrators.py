@@ -64,7 +64,6 @@ class CalibratorBench(Bench):
     """Builds a calibrator, lets it learn from validation rows, and applies it to others."""
 
     contract = (Calibrator,)
-    saves = True
 
     def build(self, subject: Subject, seed: int = 0) -> Any:
         """Return the calibrator, fitted."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -36,10 +38,14 @@ class DatasetBench(Bench):
     """Reads the sample. Nothing is built: the factory is the reader."""
 
     def build(self, subject: Subject, seed: int = 0) -> Dataset:
-        """Return the data set."""
-        with tempfile.TemporaryDirectory() as folder:
-            write_sample(subject, Path(folder))
-            return read(subject, Path(folder))
+        """Return the data set, read from the same folder however often."""
+        folder = Path(tempfile.gettempdir()) / f"prodmatch-kit-{os.getpid()}"
+        folder.mkdir()
+        try:
+            write_sample(subject, folder)
+            return read(subject, folder)
+        finally:
+            shutil.rmtree(folder)
 
     def ask(self, subject: Subject, made: Any, seed: int = 0) -> Answer:
         """Return the fingerprint as bytes."""

@@ -130,7 +130,6 @@ class EncoderBench(Bench):
     """Builds an encoder on its world and asks it for vectors or probabilities."""
 
     contract = (Encoder, SelfFittingEncoder, NodeEncoder)
-    saves = True
 
     def build(self, subject: Subject, seed: int = 0) -> Any:
         """Return the encoder, with weights from torch's seeded generator, or fitted."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,7 +90,7 @@ class LossBench(Bench):
         value.backward()
         made.zero_grad()
         found = {"loss": value, **gradients(given)}
-        return {name: np.array(tensor.detach()) for name, tensor in found.items()}
+        return {name: tensor.detach().numpy() for name, tensor in found.items()}
 
     def ask_nothing(self, subject: Subject, made: Any) -> None:
         """Ask for the loss of no example."""

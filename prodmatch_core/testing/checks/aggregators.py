@@ -9,6 +9,7 @@ from prodmatch_core.components.aggregator import Combined
 from prodmatch_core.testing.benches.aggregators import combined, fitted, learns, predictions, take
 from prodmatch_core.testing.benches.bench import Answer, difference, near
 from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.saved import saved_and_loaded
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds
 
@@ -70,7 +71,8 @@ def check_learning_is_out_of_fold(subject: Subject) -> None:
         )
     if declared and not learns(subject):
         raise Nonconformance(
-            "the record needs out_of_fold, for which every member is fitted several times, and nothing is learnt. Remove it."
+            "the record needs out_of_fold, for which every member is fitted several times, and nothing is "
+            "learnt. Remove it."
         )
 
 
@@ -86,8 +88,8 @@ def check_weight_two_is_a_row_twice(subject: Subject) -> None:
     left, right = (combined(fitted(subject, rows), predictions(1)) for rows in (heavy, twice))
     if not near(left, right, 1e-3):
         raise Nonconformance(
-            f"learnt from weighted rows, the answers differ by {difference(left, right):.3g} from those learnt from the "
-            "rows so many times. Weigh every row in `fit` by `members.weights`."
+            f"learnt from weighted rows, the answers differ by {difference(left, right):.3g} from those learnt "
+            "from the rows so many times. Weigh every row in `fit` by `members.weights`."
         )
 
 
@@ -98,3 +100,8 @@ def check_predictions_are_not_written_to(subject: Subject) -> None:
     for field in ("probabilities", "labels", "groups", "weights"):
         if not np.array_equal(getattr(given, field), getattr(before, field)):
             raise Nonconformance(f"combining changes the members' {field}. Work on a copy.")
+
+
+def check_saved_and_loaded_is_the_same(subject: Subject) -> None:
+    """Saved and loaded, the part answers the same; no saved file could run code when it is read."""
+    saved_and_loaded(subject)

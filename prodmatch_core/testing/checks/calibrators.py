@@ -11,6 +11,7 @@ from prodmatch_core.records import CalibratorSpec
 from prodmatch_core.testing.benches.bench import Answer, difference, near
 from prodmatch_core.testing.benches.calibrators import applied, fitted, rows_of, take
 from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.saved import saved_and_loaded
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.testing.worlds import BINARY
 from prodmatch_core.training import seeds
@@ -31,8 +32,8 @@ def check_rows_are_distributions(subject: Subject) -> None:
             or np.abs(probabilities.sum(axis=1) - 1).max() > 1e-6
         ):
             raise Nonconformance(
-                f"of {len(scheme.labels)} classes, a calibrated row is not within 0 and 1 or does not sum to 1. "
-                "Normalise every row."
+                f"of {len(scheme.labels)} classes, a calibrated row is not within 0 and 1 or does not sum to "
+                "1. Normalise every row."
             )
 
 
@@ -48,8 +49,8 @@ def check_monotone_where_declared(subject: Subject) -> None:
     if rise.min() < -1e-9:
         at = stated[rise.argmin()]
         raise Nonconformance(
-            f"the record says monotone, and the calibrated P(match) falls where the stated one rises past {at:.3f}. "
-            "Correct the curve, or the record."
+            "the record says monotone, and the calibrated P(match) falls where the stated one rises past "
+            f"{at:.3f}. Correct the curve, or the record."
         )
 
 
@@ -62,8 +63,9 @@ def check_leaves_calibrated_rows(subject: Subject) -> None:
         change = np.abs(made.apply(stated).probabilities - stated.probabilities).mean()
         if change > TOLERANCE:
             raise Nonconformance(
-                f"probabilities of {len(scheme.labels)} classes that are right already change by {change:.3g} on average, "
-                f"more than {TOLERANCE:g}. Learn the difference between what is stated and what is observed."
+                f"probabilities of {len(scheme.labels)} classes that are right already change by {change:.3g} "
+                f"on average, more than {TOLERANCE:g}. Learn the difference between what is stated and what is "
+                "observed."
             )
 
 
@@ -89,8 +91,8 @@ def check_weight_two_is_a_row_twice(subject: Subject) -> None:
     left, right = (applied(fitted(subject, given), rows_of(1).decisions) for given in (heavy, twice))
     if not near(left, right, 1e-3):
         raise Nonconformance(
-            f"learnt from weighted rows, the answers differ by {difference(left, right):.3g} from those learnt from the "
-            "rows so many times. Weigh every row in `fit` by `weights`."
+            f"learnt from weighted rows, the answers differ by {difference(left, right):.3g} from those learnt "
+            "from the rows so many times. Weigh every row in `fit` by `weights`."
         )
 
 
@@ -103,8 +105,8 @@ def check_fits_without_a_label(subject: Subject) -> None:
         probabilities = fitted(subject, given).apply(rows_of(1).decisions).probabilities
         if not np.isfinite(probabilities).all() or np.abs(probabilities.sum(axis=1) - 1).max() > 1e-6:
             raise Nonconformance(
-                f"fitted to rows without a {what}, the calibrator makes probabilities that are none. "
-                "Leave such rows out, and change nothing where no row is left."
+                f"fitted to rows without a {what}, the calibrator makes probabilities that are none. Leave "
+                "such rows out, and change nothing where no row is left."
             )
 
 
@@ -115,3 +117,8 @@ def check_decisions_are_not_written_to(subject: Subject) -> None:
     for field in attrs.fields(Decisions):
         if not np.array_equal(getattr(given, field.name), getattr(before, field.name)):
             raise Nonconformance(f"applying changes the {field.name} of the decisions given. Work on a copy.")
+
+
+def check_saved_and_loaded_is_the_same(subject: Subject) -> None:
+    """Saved and loaded, the part answers the same; no saved file could run code when it is read."""
+    saved_and_loaded(subject)

@@ -35,8 +35,8 @@ def check_every_edge_exists(subject: Subject) -> None:
             senders, receivers = block.inputs[block.source], block.inputs[block.target]
             if (held.targets[block.edge] != senders).any() or (starts[block.edge] != receivers).any():
                 raise Nonconformance(
-                    "a sampled edge is not between the nodes its block says. A node's neighbours are its out-neighbours: "
-                    "`graph.targets[edge]` sends, and the node whose edge it is receives."
+                    "a sampled edge is not between the nodes its block says. A node's neighbours are its "
+                    "out-neighbours: `graph.targets[edge]` sends, and the node whose edge it is receives."
                 )
 
 
@@ -47,8 +47,8 @@ def check_seeds_come_first(subject: Subject) -> None:
         for block in reversed(blocks):
             if not np.array_equal(block.inputs[: block.seeds], expected):
                 raise Nonconformance(
-                    "a block does not begin with the nodes the next layer reads. Put the seeds first, in their order, and "
-                    "the outermost layer first in the list."
+                    "a block does not begin with the nodes the next layer reads. Put the seeds first, in "
+                    "their order, and the outermost layer first in the list."
                 )
             expected = block.inputs
 
@@ -67,7 +67,7 @@ def check_inputs_are_different(subject: Subject) -> None:
 
 
 def check_fanouts_are_respected(subject: Subject) -> None:
-    """There is a block for each entry of `fanouts`, and no node receives along more edges than its layer's entry says."""
+    """There is a block for each entry of `fanouts`, and no node receives along more edges than it says."""
     fanouts = getattr(subject.config, "fanouts", None)
     if fanouts is None:
         raise Skipped("the configuration has no field fanouts")
@@ -78,8 +78,8 @@ def check_fanouts_are_respected(subject: Subject) -> None:
             most = int(np.bincount(block.target, minlength=1).max())
             if most > fanout:
                 raise Nonconformance(
-                    f"a node receives along {most} edges where the fan-out is {fanout}. The first entry of fanouts is "
-                    "that of the layer next to the nodes asked for."
+                    f"a node receives along {most} edges where the fan-out is {fanout}. The first entry of "
+                    "fanouts is that of the layer next to the nodes asked for."
                 )
 
 
@@ -91,7 +91,8 @@ def check_excluded_edges_are_never_sampled(subject: Subject) -> None:
         blocks = subject.made.sample(wanted(), seeds.rng(number, "kit", "exclude"), exclude)
         if any(np.isin(block.edge, exclude).any() for block in blocks):
             raise Nonconformance(
-                "an excluded edge was sampled: the model would read what it must predict. Leave `exclude` out in every layer."
+                "an excluded edge was sampled: the model would read what it must predict. Leave `exclude` out "
+                "in every layer."
             )
 
 
@@ -112,8 +113,9 @@ def check_frequencies_are_as_declared(subject: Subject) -> None:
         counts[block.edge - first] += 1
     if len(chances) != len(counts) or abs(chances.sum() - 1) > 1e-6 or counts.sum() != DRAWS:
         raise Nonconformance(
-            f"a node of {len(counts)} edges has {len(chances)} chances that sum to {chances.sum():g}, and {DRAWS} draws "
-            f"take {counts.sum():g} edges. Return a chance for every edge, and take one edge where the fan-out is one."
+            f"a node of {len(counts)} edges has {len(chances)} chances that sum to {chances.sum():g}, and "
+            f"{DRAWS} draws take {counts.sum():g} edges. Return a chance for every edge, and take one edge "
+            "where the fan-out is one."
         )
     from scipy.stats import chisquare
 

@@ -12,6 +12,8 @@ from prodmatch_core.testing.subject import Subject
 
 ROWS = 8
 TOLERANCE = 1e-5
+FACTOR = 1000.0
+"Factor of a loss in the sum, as a pipeline file may set it: a gradient must not overflow by it."
 
 
 def check_scalar_is_the_mean_of_examples(subject: Subject) -> None:
@@ -29,7 +31,8 @@ def check_scalar_is_the_mean_of_examples(subject: Subject) -> None:
     _same(
         made(given),
         (each * weights).sum() / weights.sum(),
-        "the loss is not the weighted mean of per_example. Leave `forward` to PointwiseLoss, and weights out of per_example.",
+        "the loss is not the weighted mean of per_example. Leave `forward` to PointwiseLoss, and weights out "
+        "of per_example.",
     )
 
 
@@ -41,8 +44,8 @@ def check_weight_two_is_a_row_twice(subject: Subject) -> None:
     _same(
         subject.made(output(subject, weights=weights)),
         subject.made(output(subject, twice)),
-        "a row of weight 2 does not count like the row twice. Weigh every example's part by `output.weights`, and divide "
-        "by their sum.",
+        "a row of weight 2 does not count like the row twice. Weigh every example's part by `output.weights`, "
+        "and divide by their sum.",
     )
 
 
@@ -53,8 +56,8 @@ def check_weight_zero_is_a_row_absent(subject: Subject) -> None:
     _same(
         subject.made(output(subject, weights=weights)),
         subject.made(output(subject, torch.tensor([0, 2, 3, 5, 6, 7]))),
-        "a row of weight 0 changes the loss. Weigh every example's part by `output.weights`, and leave rows of weight 0 "
-        "out of what others are compared with.",
+        "a row of weight 0 changes the loss. Weigh every example's part by `output.weights`, and leave rows "
+        "of weight 0 out of what others are compared with.",
     )
 
 
@@ -90,7 +93,7 @@ def check_finite_where_nothing_is_wrong(subject: Subject) -> None:
 
 
 def check_finite_without_a_contribution(subject: Subject) -> None:
-    """Where no row has a weight, or none matches, loss and gradient are finite and there is a gradient to step along."""
+    """Where no row has a weight, or none matches, loss and gradient are finite, and there is a gradient."""
     _finite(
         subject.made,
         output(subject, weights=torch.zeros(ROWS)),
@@ -138,7 +141,7 @@ def _finite(made: Loss, given: Output, where: str, remedy: str) -> None:
     value = made(given)
     if not value.requires_grad:
         raise Nonconformance(f"{where}, the loss has no gradient. {remedy}")
-    value.backward()
+    (FACTOR * value).backward()
     made.zero_grad()
     wrong = [name for name, gradient in gradients(given).items() if not torch.isfinite(gradient).all()]
     if not torch.isfinite(value) or wrong:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 
 from prodmatch_core.data.dataset import ESCI
+from prodmatch_core.evaluation.evaluated import Evaluated
+from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.records import MeasureSpec
 from prodmatch_core.testing.benches.measures import PRODUCTS, QUERIES, found, measure_of, of_neighbours, value
 from prodmatch_core.testing.kit import Nonconformance, Skipped
@@ -22,8 +25,8 @@ def check_direction_is_as_declared(subject: Subject) -> None:
     higher = subject.spec.direction == "higher"
     if not (perfect > worst if higher else perfect < worst):
         raise Nonconformance(
-            f"predictions without a fault have {perfect:.6g}, those all wrong {worst:.6g}, and the record says that "
-            f"{subject.spec.direction} is better. Correct the measure or its direction."
+            f"predictions without a fault have {perfect:.6g}, those all wrong {worst:.6g}, and the record says "
+            f"that {subject.spec.direction} is better. Correct the measure or its direction."
         )
 
 
@@ -35,7 +38,8 @@ def check_perfect_is_the_bound(subject: Subject) -> None:
     perfect = value(subject, found(subject, "perfect"))
     if abs(perfect - best) > TOLERANCE:
         raise Nonconformance(
-            f"predictions without a fault have {perfect:.6g}, and the record's bounds say {best:g}. Correct one of them."
+            f"predictions without a fault have {perfect:.6g}, and the record's bounds say {best:g}. Correct "
+            "one of them."
         )
 
 
@@ -73,8 +77,8 @@ def check_weights_count_rows(subject: Subject) -> None:
     repeated = value(subject, _repeated(predictions, rows))
     if not np.isclose(weighted, repeated, rtol=1e-6, atol=TOLERANCE):
         raise Nonconformance(
-            f"queries under weights have {weighted:.6g}, and so many times {repeated:.6g}. Use the weights the statistic is "
-            "called with, for every row."
+            f"queries under weights have {weighted:.6g}, and so many times {repeated:.6g}. Use the weights the "
+            "statistic is called with, for every row."
         )
 
 
@@ -95,13 +99,13 @@ def _bounds(subject: Subject) -> tuple[float, float]:
     return subject.spec.bounds
 
 
-def _repeated(predictions: object, rows: list[np.ndarray]) -> object:
-    import attrs
-
-    given = attrs.asdict(predictions, recurse=False)  # type: ignore[call-overload]
+def _repeated(predictions: Evaluated | Retrieved, rows: list[np.ndarray]) -> Evaluated | Retrieved:
+    """Return the rows of each query in `rows`, each as a query of its own."""
     every = np.concatenate(rows)
     groups = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
-    chosen = {
-        name: values[every] if isinstance(values, np.ndarray) else values for name, values in given.items()
+    arrays = {
+        field.name: values[every] if isinstance(values, np.ndarray) else values
+        for field in attrs.fields(type(predictions))
+        for values in [getattr(predictions, field.name)]
     }
-    return type(predictions)(**{**chosen, "groups": groups})
+    return type(predictions)(**{**arrays, "groups": groups})

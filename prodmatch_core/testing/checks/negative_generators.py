@@ -36,8 +36,8 @@ def check_never_a_known_pair(subject: Subject) -> None:
         if len(told := np.flatnonzero(known.known(found.query, found.product))):
             row = told[0]
             raise Nonconformance(
-                f"query {found.query[row]} and product {found.product[row]} are labelled and come back as a negative. "
-                "Look pairs up in KnownPairs of both splits before you return them."
+                f"query {found.query[row]} and product {found.product[row]} are labelled and come back as a "
+                "negative. Look pairs up in KnownPairs of both splits before you return them."
             )
 
 
@@ -63,8 +63,8 @@ def check_labels_are_the_worst(subject: Subject) -> None:
         for found in _draws(subject.made):
             if (found.label != worst).any():
                 raise Nonconformance(
-                    f"a negative has the label {found.label[found.label != worst][0]}, not the worst one, {worst}. "
-                    "Label negatives with the last class of the scheme."
+                    f"a negative has the label {found.label[found.label != worst][0]}, not the worst one, "
+                    f"{worst}. Label negatives with the last class of the scheme."
                 )
         return
     for result, labels in _mixes(subject):
@@ -72,8 +72,8 @@ def check_labels_are_the_worst(subject: Subject) -> None:
         wrong = torch.isin(result.labels, positive) & result.switched
         if wrong.any() or (result.labels != labels)[~result.switched].any():
             raise Nonconformance(
-                "an overwritten row still has a matching label, or a row that was left alone has another than before. "
-                "Change the labels of the overwritten rows, and of no other."
+                "an overwritten row still has a matching label, or a row that was left alone has another than "
+                "before. Change the labels of the overwritten rows, and of no other."
             )
 
 
@@ -93,7 +93,8 @@ def check_only_matches_are_overwritten(subject: Subject) -> None:
             same = torch.equal(old.hidden[kept, :longest], new.hidden[kept, :longest])
             if not same or not torch.equal(old.mask[kept].sum(dim=1), new.mask[kept].sum(dim=1)):
                 raise Nonconformance(
-                    f"the {side} states of a row that is not switched have changed. Copy them, and their mask, as they are."
+                    f"the {side} states of a row that is not switched have changed. Copy them, and their mask, "
+                    "as they are."
                 )
 
 
@@ -120,8 +121,8 @@ def check_rate_is_respected(subject: Subject) -> None:
     slack = 4 * 0.5 / np.sqrt(DRAWS * matches) + 0.1 * expected
     if counts.max() > most or abs(mean - expected) > slack:
         raise Nonconformance(
-            f"{field} is {expected:g}, and there are {mean:.3g} negatives a match on average, {counts.max()} at the most "
-            f"for {matches} matches. Draw as many as {field} says."
+            f"{field} is {expected:g}, and there are {mean:.3g} negatives a match on average, {counts.max()} "
+            f"at the most for {matches} matches. Draw as many as {field} says."
         )
 
 
@@ -178,7 +179,8 @@ def check_resumes_from_its_state(subject: Subject) -> None:
     )
     if difference(left, right):
         raise Nonconformance(
-            "a generator restored from `state` proposes other rows. Put whatever `refresh` cannot find again into `state`."
+            "a generator restored from `state` proposes other rows. Put whatever `refresh` cannot find again "
+            "into `state`."
         )
 
 
