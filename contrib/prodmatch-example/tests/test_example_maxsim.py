@@ -7,7 +7,7 @@ import torch
 
 from prodmatch_core.components.encoder import Encoding, States
 from prodmatch_core.data.corpus import Corpus
-from prodmatch_example.maxsim import SCORES, MaxSimEncoder, maxsim, score
+from prodmatch_example.maxsim import SCORES, MaxSimEncoder, maxsim
 from prodmatch_example.plugin import MaxSimConfig
 from prodmatch_example.words import GRAMS, WordTable
 
@@ -19,6 +19,11 @@ def states(*words: tuple[float, float], length: int = 3) -> States:
     hidden = torch.zeros(1, length, 2)
     hidden[0, : len(words)] = torch.tensor(words) if words else torch.zeros(0, 2)
     return States(hidden, torch.arange(length)[None] < len(words))
+
+
+def score(query: States, product: States) -> torch.Tensor:
+    """Return ColBERT's score of each pair."""
+    return maxsim(query, product)[0].sum(dim=1)
 
 
 @pytest.fixture

@@ -35,8 +35,8 @@ class MaxSimEncoder(TwoSidedEncoder):
         self.side = nn.Embedding(2, config.width)
         nn.init.zeros_(self.side.weight)
         self.context = nn.Conv1d(config.width, config.width, config.context, padding=config.context // 2)
-        nn.init.zeros_(self.context.weight)
-        nn.init.zeros_(self.context.bias)
+        for parameter in self.context.parameters():
+            nn.init.zeros_(parameter)
         self.width = 3 * config.width + SCORES
 
     @classmethod
@@ -95,6 +95,8 @@ class MaxSimEncoder(TwoSidedEncoder):
 def maxsim(query: States, product: States) -> tuple[Tensor, Tensor]:
     """Return each query word's similarity with its best product word, and that word's vector.
 
+    ColBERT's score (equation 3) is the sum of the similarities over the query's words.
+
     Args:
         query: unit vectors (batch, n, width) and their mask.
         product: unit vectors (batch, m, width) and their mask.
@@ -107,11 +109,6 @@ def maxsim(query: States, product: States) -> tuple[Tensor, Tensor]:
     partner = product.hidden.float().gather(1, place[..., None].expand(-1, -1, product.hidden.shape[2]))
     there = query.mask & product.mask.any(dim=1, keepdim=True)
     return torch.where(there, best, 0.0), partner
-
-
-def score(query: States, product: States) -> Tensor:
-    """Return ColBERT's score, (batch,) float32: the sum over query words of their best cosine (equation 3)."""
-    return maxsim(query, product)[0].sum(dim=1)
 
 
 def _meet(left: States, right: States) -> tuple[Tensor, Tensor, Tensor]:
