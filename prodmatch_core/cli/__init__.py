@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
         _core("score", "Score a file of query-product pairs with a finished run."),
         _core("report", "Render the report of a finished run again."),
         _core("data", "Make, convert and describe data sets."),
-        _core("plugins", "List, describe and check the installed plugins and their parts."),
+        _core("plugins", "List the installed plugins and their parts."),
         _core("new-plugin", "Make a folder with a plugin that works, to start from."),
     )
 }

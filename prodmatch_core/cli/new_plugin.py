@@ -26,9 +26,10 @@ from prodmatch_core.records import PART_KINDS
 @as_json
 @click.pass_context
 def new_plugin(ctx: click.Context, name: str, kind: str, into: Path, as_json: bool) -> None:
-    """Make a folder NAME with a plugin that works: a part, its tests, a pipeline that uses it.
+    """Make a folder with a plugin that works, to start from.
 
-    NAME is lower-case words joined by "-", e.g. acme-reranker. Nothing that is there is overwritten.
+    It holds a part, its tests and a pipeline that uses it. NAME, also the folder's, is lower-case words joined by
+    "-", e.g. acme-reranker. Nothing that is there is overwritten.
     """
     from prodmatch_core.errors import ConfigError
     from prodmatch_core.scaffold import NewPlugin, check_name, create
