@@ -83,7 +83,7 @@ class LexicalGBDT(SelfFittingEncoder):
     def save_assets(self, folder: Path) -> None:
         """Write the trees as LightGBM text and the word frequencies as safetensors."""
         self.booster.save_model(folder / "trees.txt", num_iteration=self.booster.best_iteration)
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for where, counted in self.frequencies.items():
             arrays[f"{where}.word"], arrays[f"{where}.count"] = counted.word, counted.count
             arrays[f"{where}.texts"] = np.array([counted.texts])
