@@ -13,7 +13,7 @@ from fake_parts import fake_registry
 from prodmatch_core.plugins import PluginState, new_manager
 from prodmatch_core.records import EncoderSpec, LossSpec
 from prodmatch_core.registry import Registry, default_registry
-from prodmatch_core.testing.fixtures import isolated_registry
+from prodmatch_core.testing.isolated import isolated_registry
 
 
 def test_list_has_a_row_per_plugin_the_parts_by_kind_and_the_problems(invoke, broken_registry) -> None:
