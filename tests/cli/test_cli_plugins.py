@@ -216,7 +216,7 @@ def test_check_of_everything_goes_on_beside_a_broken_plugin(invoke) -> None:
     sound.records.append(default_registry().get("loss", "core.bce"))
     result = invoke("plugins", "check", registry=Registry(new_manager(), [sound, failed]))
     assert result.exit_code == 1
-    assert "passed   core.in_batch_softmax  weight_two_is_a_row_twice\n" in result.stdout
+    assert "passed   core.bce  weight_two_is_a_row_twice\n" in result.stdout
     assert "broken   prodmatch-acme:acme: import failed.\n" in result.stdout
 
 
@@ -227,8 +227,8 @@ def test_check_of_a_plugin_without_parts_tries_nothing_and_is_well(invoke) -> No
 
 
 def test_check_of_an_unknown_name_is_wrong_usage(invoke, some_parts) -> None:
-    result = invoke("plugins", "check", "core.bec", registry=some_parts)
+    result = invoke("plugins", "check", "core.in_batch_sofmax", registry=some_parts)
     assert (result.exit_code, result.stderr) == (
         2,
-        'no plugin and no part is called "core.bec"; did you mean "core.bce"?\n',
+        'no plugin and no part is called "core.in_batch_sofmax"; did you mean "core.in_batch_softmax"?\n',
     )
