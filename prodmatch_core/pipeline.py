@@ -67,6 +67,8 @@ class Pipeline:
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with columns `decided accepted score uncertainty p_<label>...` added, rows in order.
 
+        There is a column `for_review` too where a calibrator leaves pairs to a person.
+
         Args:
             frame: columns `query` and `title`, and where there are any `description bullets brand color locale`.
 

@@ -59,6 +59,8 @@ def frame_of(
             np.array(scheme.labels, dtype=object)[decisions.labels].tolist(), dtype=pl.String
         )
         columns["accepted"] = decisions.accepted
+        if decisions.for_review is not None:
+            columns["for_review"] = decisions.for_review
     columns["score"] = match_score(decisions.probabilities, scheme)
     columns["uncertainty"] = decisions.uncertainty
     for number, label in enumerate(scheme.labels):

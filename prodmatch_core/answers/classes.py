@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 import polars as pl
 
 from prodmatch_core.answers.work import Answer, Arrays, Work
+from prodmatch_core.components.aggregator import Combined
 from prodmatch_core.components.calibrator import Decisions, match_score
 from prodmatch_core.evaluation import assess, trec
 from prodmatch_core.predictions import MemberTable, frame_of
@@ -59,7 +61,9 @@ class ClassAnswer(Answer):
         examples, scheme = work.data.examples, work.data.scheme
         if section is None:
             return {
-                split: Decisions.plain(table.of(0, split), np.full(len(examples[split]), np.nan), scheme)
+                split: self._decisions(
+                    split, Combined(table.of(0, split), np.full(len(examples[split]), np.nan))
+                )
                 for split in table.splits
             }
         aggregator = section.part.spec.load().build(section.part.config, scheme)
@@ -73,8 +77,12 @@ class ClassAnswer(Answer):
         combined = {}
         for split in table.splits:
             result = aggregator.combine(table.members(split, examples[split], self.groups[split]))
-            combined[split] = Decisions.plain(result.probabilities, result.uncertainty, scheme)
+            combined[split] = self._decisions(split, result)
         return combined
+
+    def _decisions(self, split: str, found: Combined) -> Decisions:
+        decided = Decisions.plain(found.probabilities, found.uncertainty, self.work.data.scheme)
+        return attrs.evolve(decided, groups=self.groups[split])
 
     def _calibrate(self, combined: dict[str, Decisions]) -> dict[str, Decisions]:
         work = self.work
