@@ -76,13 +76,14 @@ class Pipeline:
             DataError: a column is missing or a text is empty.
         """
         corpus, examples = frame_examples(frame)
-        tables = [member.predict(corpus, examples) for member in self.members]
+        found = [member.predict_with_uncertainty(corpus, examples) for member in self.members]
+        tables, unsure = zip(*found, strict=True)
         if self.aggregator is None:
-            decisions = Decisions.plain(tables[0], np.full(len(examples), np.nan), self.scheme)
+            decisions = Decisions.plain(tables[0], unsure[0], self.scheme)
         else:
             groups = np.unique(examples.query, return_inverse=True)[1]
             combined = self.aggregator.combine(
-                stack([m.name for m in self.members], tables, examples, groups)
+                stack([m.name for m in self.members], tables, unsure, examples, groups)
             )
             decisions = Decisions.plain(combined.probabilities, combined.uncertainty, self.scheme)
         for calibrator in self.calibrators:

@@ -40,9 +40,14 @@ class ClassAnswer(Answer):
         return (fold_of_group % section.part.config.folds)[group]
 
     def predictions(self, model: FittedMember) -> dict[str, np.ndarray]:
-        """Return class probabilities on valid and test, (n, classes) float64 each."""
+        """Return class probabilities on valid and test, (n, classes) float64, and what the member says of its doubt."""
         data = self.work.data
-        return {split: model.predict(data.corpus, data.examples[split]) for split in ("valid", "test")}
+        found: dict[str, np.ndarray] = {}
+        for split in ("valid", "test"):
+            found[split], unsure = model.predict_with_uncertainty(data.corpus, data.examples[split])
+            if not np.isnan(unsure).all():
+                found[f"{split}.uncertainty"] = unsure
+        return found
 
     def held_out(self, model: FittedMember, rows: np.ndarray) -> np.ndarray:
         """Return class probabilities of training rows, (n, classes) float64."""
@@ -61,9 +66,7 @@ class ClassAnswer(Answer):
         examples, scheme = work.data.examples, work.data.scheme
         if section is None:
             return {
-                split: self._decisions(
-                    split, Combined(table.of(0, split), np.full(len(examples[split]), np.nan))
-                )
+                split: self._decisions(split, Combined(table.of(0, split), table.uncertainty_of(0, split)))
                 for split in table.splits
             }
         aggregator = section.part.spec.load().build(section.part.config, scheme)

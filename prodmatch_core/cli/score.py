@@ -37,7 +37,8 @@ def score(run: Path, pairs: Path, out: Path, batch_rows: int, quiet: bool) -> No
     PAIRS is CSV, TSV, JSON lines or Parquet with the columns query and title, and if you have them
     description, bullets, brand, color, locale, query_id and product_id. OUT has the same rows in the same
     order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added, and
-    for_review where a calibrator leaves pairs to a person; its ending says the format. A file of that name is replaced once all rows are scored.
+    for_review where a calibrator leaves pairs to a person; its ending says the format. A file of that name is
+    replaced once all rows are scored.
     """
     from prodmatch_core.data.batches import BatchWriter, columns_of, format_of, read_batches
     from prodmatch_core.errors import DataError, did_you_mean
