@@ -52,7 +52,7 @@ class Encoding:
         pair: one vector per pair, (batch, width) float.
         query, product: one vector per side, (batch, width) float, meant for cosine similarity.
         query_states, product_states: token states of each side before they meet.
-        logits: class logits of an encoder that brings its own head, (batch, classes) float; the task's head is not used.
+        logits: class logits of an encoder that brings its own head in place of the task's, (batch, classes) float.
         uncertainty: how unsure such an encoder is of each example, (batch,) float of any scale.
     """
 

@@ -111,7 +111,7 @@ def predict_with_uncertainty(
     precision: str = "fp32",
     budget: int = TOKEN_BUDGET,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `predict` does, and how unsure the model is of each example, (n,) float64: NaN where it cannot say."""
+    """Return what `predict` does, and how unsure the model is of each example, (n,) float64, NaN if it cannot say."""
     result: np.ndarray | None = None
     uncertainty = np.full(len(examples), np.nan)
     with evaluating(model) as device:
