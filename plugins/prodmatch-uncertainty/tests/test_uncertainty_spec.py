@@ -122,7 +122,8 @@ def test_spec_3_with_one_level_the_dynamic_programme_is_the_one_threshold() -> N
                 METHODS[name].best(sample, Settings(levels=1, bins=0), goal) for name in ("dp", "threshold")
             )
             np.testing.assert_array_equal(
-                plane.accepts(sample.score, sample.uncertainty), line.accepts(sample.score, sample.uncertainty)
+                plane.accepts(sample.score, sample.uncertainty),
+                line.accepts(sample.score, sample.uncertainty),
             )
 
 

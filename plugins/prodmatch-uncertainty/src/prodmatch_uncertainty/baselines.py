@@ -41,6 +41,11 @@ class Cuts:
             score[last], np.cumsum(weights)[last], positives[last], everything if total is None else total
         )
 
+    @property
+    def most_precise(self) -> float:
+        """Return the highest precision of any threshold, 0 of none."""
+        return float((self.positives / self.rows).max(initial=0.0))
+
     def calibrated(self) -> Cuts:
         """Return only the thresholds between which isotonic regression of positivity on the score tells apart."""
         rows, positives = (np.append(0.0, values)[None] for values in (self.rows, self.positives))

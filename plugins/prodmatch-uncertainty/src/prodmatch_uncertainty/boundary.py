@@ -47,6 +47,10 @@ class Boundary:
         decide(score, uncertainty, self.edges, self.thresholds, accepted)
         return accepted
 
+    def threshold_of(self, uncertainty: np.ndarray) -> np.ndarray:
+        """Return the threshold of each row's level, (n,) float64."""
+        return self.thresholds[np.searchsorted(self.edges, uncertainty, side="right")]
+
     def state(self) -> dict[str, Any]:
         """Return the boundary as JSON values; null stands for a level that accepts nothing."""
         return {

@@ -108,7 +108,7 @@ def count_within(sample: Sample, edges: np.ndarray, bins: int, binning: str = "m
     padded = np.zeros((3, *shape))
     for table, values in zip(padded, (score[ends - 1], rows, positives), strict=True):
         table[of, place] = values
-    return Grid(edges, *padded, found)
+    return Grid(edges, padded[0], padded[1], padded[2], found)
 
 
 def _bin_ends(

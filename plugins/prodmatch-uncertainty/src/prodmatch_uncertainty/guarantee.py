@@ -1,15 +1,13 @@
 """Targets that hold with a stated probability for rows not seen: Learn then Test, with binomial tails.
 
-A boundary chosen on some rows looks better on them than it is. So one half of the groups proposes boundaries, from strict
-to lenient, and the other half tests them in that fixed order: a boundary passes when, did it miss the target, so many
-right decisions would come with probability at most 1 - confidence. Testing stops at the first that fails; whatever the
-number of boundaries, the chance that one that misses the target passes is at most 1 - confidence (arXiv 2110.01052,
-section 3 and fixed-sequence testing in its appendix). It supposes that groups are independent and like those to come.
+A boundary chosen on some rows looks better on them than it is. So one half of the groups proposes boundaries, from
+strict to lenient, and the other half tests them in that fixed order: a boundary passes when, did it miss the target, so
+many right decisions would come with probability at most 1 - confidence. Testing stops at the first that fails; whatever
+the number of boundaries, the chance that one that misses the target passes is at most 1 - confidence (Learn then Test,
+arXiv 2110.01052, with fixed-sequence testing). It supposes that groups are independent and like those to come.
 """
 
 from __future__ import annotations
-
-
 
 import attrs
 import numpy as np
@@ -30,7 +28,12 @@ class Guaranteed:
 
 
 def guaranteed(
-    method: Method, sample: Sample, settings: Settings, goal: Goal, confidence: float, rng: np.random.Generator
+    method: Method,
+    sample: Sample,
+    settings: Settings,
+    goal: Goal,
+    confidence: float,
+    rng: np.random.Generator,
 ) -> Guaranteed:
     """Return the best boundary whose target holds with probability `confidence`.
 
@@ -88,7 +91,11 @@ def evidence(sample: Sample, boundary: Boundary, goal: Goal) -> tuple[float, flo
     alike = bool((weights == weights[0]).all())
     if alike and sample.groups is None:
         return float(len(rows)), float(hit.sum())
-    groups = np.arange(len(rows)) if sample.groups is None else np.unique(sample.groups[rows], return_inverse=True)[1]
+    groups = (
+        np.arange(len(rows))
+        if sample.groups is None
+        else np.unique(sample.groups[rows], return_inverse=True)[1]
+    )
     share = (hits + weights.mean()) / (total + 2 * weights.mean())
     parts = np.bincount(groups, weights * (hit - share))
     spread = float((parts**2).sum()) / total**2 * len(parts) / max(len(parts) - 1, 1)
@@ -110,9 +117,7 @@ def binomial_tail(trials: float, hits: float, share: float) -> float:
 
 
 def lower_bound(trials: float, hits: float, confidence: float) -> float:
-    """Return the greatest share that `hits` of `trials` exclude everything below of (Clopper and Pearson, one-sided)."""
+    """Return the share that the true one is at least with probability `confidence` (Clopper and Pearson)."""
     if hits <= 0:
         return 0.0
     return float(betaincinv(hits, trials - hits + 1, 1 - confidence))
-
-

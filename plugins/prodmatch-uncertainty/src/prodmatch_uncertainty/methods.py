@@ -8,7 +8,15 @@ import attrs
 import numpy as np
 
 from prodmatch_uncertainty import hull, knapsack
-from prodmatch_uncertainty.baselines import isotonic, rectangle, rectangle_frontier, score_frontier, single
+from prodmatch_uncertainty.baselines import (
+    Cuts,
+    isotonic,
+    rectangle,
+    rectangle_frontier,
+    rectangles,
+    score_frontier,
+    single,
+)
 from prodmatch_uncertainty.boundary import Boundary
 from prodmatch_uncertainty.frontier import best_of, spread
 from prodmatch_uncertainty.grid import Grid, count
@@ -112,7 +120,9 @@ def _candidates(frontier: np.ndarray, unit: float, total: float, goal: Goal, exa
     least = frontier[good[0]] if len(good) else 0
     near = size[(missing > 0) & (missing <= UNEVEN * rows) & (positives > least)]
     near = near[np.argsort(-frontier[near], kind="stable")]
-    return np.concatenate([good[:TRIES], near[np.linspace(0, len(near) - 1, min(len(near), TRIES)).astype(int)]])
+    return np.concatenate(
+        [good[:TRIES], near[np.linspace(0, len(near) - 1, min(len(near), TRIES)).astype(int)]]
+    )
 
 
 def lagrangian_cuts(grid: Grid, goal: Goal) -> np.ndarray:
@@ -178,32 +188,68 @@ def _hull_frontier(sample: Sample, settings: Settings) -> list[Boundary]:
     ]
 
 
+def _steepest(sample: Sample, settings: Settings) -> float:
+    grid = grid_of(sample, settings)
+    return hull.Hull.of(*grid.cumulated(), grid.bins).steepest
+
+
+def _line_reach(sample: Sample, settings: Settings) -> float:
+    return Cuts.of(sample).most_precise
+
+
+def _rectangle_reach(sample: Sample, settings: Settings) -> float:
+    return max(cuts.most_precise for _, _, cuts in rectangles(sample, settings.levels, settings.binning))
+
+
+def _relaxed_bound(sample: Sample, settings: Settings, goal: Goal) -> float:
+    grid = grid_of(sample, settings)
+    bound = relax(grid, goal).bound
+    return bound / grid.total if goal.objective == "recall" else bound
+
+
 @attrs.frozen
 class Method:
-    """A way to a boundary: the best for a goal, and boundaries from strict to lenient, at most `POINTS`."""
+    """A way to a boundary.
+
+    Attributes:
+        best: the boundary that serves a goal best on a sample, or one that accepts nothing.
+        frontier: boundaries from strict to lenient.
+        reach: the highest precision that any of its boundaries has on a sample.
+        bound: the most recall (or precision, where that is the objective) that any boundary on its levels and bins
+            could have; None where it is not known.
+        levels: whether it looks at uncertainty.
+    """
 
     best: Callable[[Sample, Settings, Goal], Boundary]
     frontier: Callable[[Sample, Settings], list[Boundary]]
+    reach: Callable[[Sample, Settings], float]
+    bound: Callable[[Sample, Settings, Goal], float] | None = None
     levels: bool = True
-    "Whether it looks at uncertainty."
 
 
 METHODS: Mapping[str, Method] = {
-    "dp": Method(_dp, _dp_frontier),
-    "lagrangian": Method(_lagrangian, _hull_frontier),
-    "mist": Method(_mist, _hull_frontier),
+    "dp": Method(
+        _dp,
+        _dp_frontier,
+        lambda sample, settings: max(_steepest(sample, settings), _line_reach(sample, settings)),
+    ),
+    "lagrangian": Method(_lagrangian, _hull_frontier, _steepest, _relaxed_bound),
+    "mist": Method(_mist, _hull_frontier, _steepest, _relaxed_bound),
     "rectangle": Method(
         lambda sample, settings, goal: rectangle(sample, goal, settings.levels, settings.binning),
         lambda sample, settings: rectangle_frontier(sample, settings.levels, settings.binning),
+        _rectangle_reach,
     ),
     "isotonic": Method(
         lambda sample, settings, goal: isotonic(sample, goal),
         lambda sample, settings: score_frontier(sample, calibrated=True),
+        _line_reach,
         levels=False,
     ),
     "threshold": Method(
         lambda sample, settings, goal: single(sample, goal),
         lambda sample, settings: score_frontier(sample),
+        _line_reach,
         levels=False,
     ),
 }

@@ -79,7 +79,9 @@ class Goal:
 
     def better(self, left: Outcome, right: Outcome) -> bool:
         """Return whether `left` is better than `right`: reaches the target, then by value, then by the other figure."""
-        second = (-left.rows, -right.rows) if self.objective == "recall" else (left.positives, right.positives)
+        second = (
+            (-left.rows, -right.rows) if self.objective == "recall" else (left.positives, right.positives)
+        )
         return (self.met(left), self.value(left), second[0]) > (self.met(right), self.value(right), second[1])
 
 

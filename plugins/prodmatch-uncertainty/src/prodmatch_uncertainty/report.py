@@ -1,0 +1,13 @@
+"""The section of the report on score and uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prodmatch_core.records import Section
+from prodmatch_core.rundir import Run
+
+
+def sections(run: Run) -> Iterable[Section]:
+    """Return the section."""
+    return []
