@@ -9,7 +9,9 @@ import numpy as np
 from numba import njit
 
 FEW = 32
-"Edges up to which counting them all is faster than halving."
+"Edges up to which passing them all is faster than halving."
+BLOCK = 1024
+"Rows decided together; what is known of them stays in the processor's first cache."
 
 
 @attrs.frozen(eq=False)
@@ -43,7 +45,7 @@ class Boundary:
             np.greater_equal(score, self.thresholds[0], out=accepted)
             return accepted
         uncertainty = np.ascontiguousarray(uncertainty, dtype=np.float64)
-        decide = _count_edges if len(self.edges) <= FEW else _halve_edges
+        decide = _pass_edges if len(self.edges) <= FEW else _halve_edges
         decide(score, uncertainty, self.edges, self.thresholds, accepted)
         return accepted
 
@@ -66,14 +68,21 @@ class Boundary:
 
 
 @njit(cache=True, nogil=True)
-def _count_edges(
+def _pass_edges(
     score: np.ndarray, uncertainty: np.ndarray, edges: np.ndarray, thresholds: np.ndarray, out: np.ndarray
 ) -> None:
-    for row in range(len(score)):
-        level = 0
-        for edge in edges:
-            level += not uncertainty[row] < edge
-        out[row] = score[row] >= thresholds[level]
+    # A pass over a block for each edge, without branches: several rows at an instruction.
+    least = np.empty(BLOCK)
+    for begin in range(0, len(score), BLOCK):
+        rows = min(BLOCK, len(score) - begin)
+        here, unsure, accepted = score[begin:], uncertainty[begin:], out[begin:]
+        least[:] = thresholds[0]
+        for number in range(len(edges)):
+            edge, threshold = edges[number], thresholds[number + 1]
+            for row in range(rows):
+                least[row] = least[row] if unsure[row] < edge else threshold
+        for row in range(rows):
+            accepted[row] = here[row] >= least[row]
 
 
 @njit(cache=True, nogil=True)

@@ -69,8 +69,8 @@ def sections(run: Run) -> Iterable[Section]:
         figures.append(
             _figure(
                 charts.plane_chart(test, chosen.fitted.boundary, chosen.fitted.review, "uncertainty-plane"),
-                "Test pairs: the darker a cell, the more of it match; pale ones with a dotted edge have few pairs. What is "
-                "right of the line is accepted"
+                "Test pairs: the darker a cell, the more of it match; pale ones with a dotted edge have few pairs. "
+                "What is right of the line is accepted"
                 + (", what is between the lines is left to a person." if chosen.fitted.review else "."),
             )
         )
@@ -79,8 +79,8 @@ def sections(run: Run) -> Iterable[Section]:
     parts.append(_recalls(held, test, settings))
     parts.append(_reliability(test, edges))
     note = (
-        "What is gained by looking at uncertainty beside the score. Hold-out is the validation split, which chose every "
-        "boundary; only the test split says what it is worth."
+        "What is gained by looking at uncertainty beside the score. Hold-out is the validation split, which chose "
+        "every boundary; only the test split says what it is worth."
     )
     return [Section(title="Score and uncertainty", html="\n".join(parts), note=note)]
 
@@ -220,8 +220,8 @@ def _reliability(test: Sample, edges: np.ndarray) -> str:
         for name in ("Test pairs", "Mean score", "Share that matches", "Difference", "Calibration error")
     )
     note = (
-        "Levels of equally many hold-out pairs. The calibration error is the gap between score and share, averaged over "
-        "bins of the score."
+        "Levels of equally many hold-out pairs. The calibration error is the gap between score and share, averaged "
+        "over bins of the score."
     )
     return _table("Reliability by level of uncertainty", head, body, note)
 
