@@ -97,11 +97,10 @@ def main() -> None:
         text = [
             "# Speed of decision boundaries",
             "",
-            f"{options.rows:,} rows with score, uncertainty and label; processor time of one core of {os.cpu_count()} "
-            f"({platform.machine()}, Python",
-            f"{platform.python_version()}, NumPy {np.__version__}), best of five. Grids are levels x bins. A part's time",
-            "is from rows to boundary, with 5 levels of 100 bins. Deciding is to be as fast as memory: beside it stands",
-            "the sum of two columns.",
+            f"{options.rows:,} rows with score, uncertainty and label; processor time of one core of {os.cpu_count()}",
+            f"({platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}), best of five.",
+            "Grids are levels x bins. A part's time is from rows to boundary, with 5 levels of 100 bins. Deciding is",
+            "to be as fast as memory: beside it stands the sum of two columns.",
             "",
             "    python benchmarks/uncertainty.py --write",
             "",
