@@ -69,26 +69,21 @@ def page(rows: list[Row]) -> str:
         "# Evidence: when many thresholds pay",
         "",
         *prose(
-            "The claim (arXiv 2311.11723): at the same score, positivity depends on the uncertainty of the "
-            "score, so one "
-            "threshold for each level of uncertainty finds 25 to 40% more at the same high precision. Here each "
-            "boundary "
-            "is fitted on a hold-out and judged on a test set, both with the natural shares of the classes."
+            "The claim (arXiv 2311.11723): at the same score, positivity depends on the uncertainty of the score, "
+            "so one threshold for each level of uncertainty finds 25 to 40% more at the same high precision. Here "
+            "each boundary is fitted on a hold-out and judged on a test set, both with the natural shares of the "
+            "classes."
         ),
         "    PRODMATCH_DATA=DIR python benchmarks/evidence_uncertainty.py",
         "",
         *prose(
             "**How methods are compared.** More thresholds promise more on the hold-out and break more of the "
-            "promise on "
-            "test. So recall is compared *at equal precision on test*: each method's boundaries, from strict to "
-            "lenient, "
-            "are fitted on the hold-out, and of their curve on test the recall counts at the precision asked for "
-            "(between "
-            "two neighbours a coin may decide). The **placebo** is the same method with uncertainties shuffled "
-            "among the "
-            "rows: what it gains or loses is owed to having more thresholds, not to uncertainty. Levels: "
-            f"{SETTINGS.levels}, bins: {SETTINGS.bins}, the defaults of the parts, not tuned. Intervals are 95%, of "
-            "differences paired by seed (Student's t)."
+            "promise on test. So recall is compared *at equal precision on test*: each method's boundaries, from "
+            "strict to lenient, are fitted on the hold-out, and of their curve on test the recall counts at the "
+            "precision asked for (between two neighbours a coin may decide). The **placebo** is the same method "
+            "with uncertainties shuffled among the rows: what it gains or loses is owed to having more "
+            f"thresholds, not to uncertainty. Levels: {SETTINGS.levels}, bins: {SETTINGS.bins}, the defaults of "
+            "the parts, not tuned. Intervals are 95%, of differences paired by seed (Student's t)."
         ),
         *in_short(of),
         *map_section(of["map"]),
@@ -194,19 +189,16 @@ def in_short(of: dict[str, list[Row]]) -> list[str]:
         "",
         *bullet(
             f"With known truth, many thresholds beat one threshold and their placebo in {won} of {len(known)} "
-            "conditions. "
-            f"Where the claim's own conditions hold most (1 of {max(RATES)} negatives kept, evidence varying a "
-            f"hundredfold, {max(HELD):,} hold-out rows) the gain is {mixed:+.0%} of the recall; the most is "
-            f"{gains[best]:+.0%} (1/{best[0]}, {best[1]}, {best[2]:,}). Where all negatives are kept it lies between "
-            f"{min(plain):+.1%} and {max(plain):+.1%}."
+            f"conditions. Where the claim's own conditions hold most (1 of {max(RATES)} negatives kept, evidence "
+            f"varying a hundredfold, {max(HELD):,} hold-out rows) the gain is {mixed:+.0%} of the recall; the most "
+            f"is {gains[best]:+.0%} (1/{best[0]}, {best[1]}, {best[2]:,}). Where all negatives are kept it lies "
+            f"between {min(plain):+.1%} and {max(plain):+.1%}."
         ),
         *bullet(
-            f"On real data there are {len(real)} combinations of data, estimator, rate of negatives and precision in "
-            f"which one threshold finds at least {LEAST:.0%} of the matches. Many thresholds are clearly ahead of "
-            "one and "
-            f"of their placebo in {len(ahead)} of them ({who}), and clearly behind one in {behind}. The median "
-            "gain is "
-            f"{median:+.1%} of the recall, the most {most:+.0%}; the published one is +25 to +40%."
+            f"On real data there are {len(real)} combinations of data, estimator, rate of negatives and precision "
+            f"in which one threshold finds at least {LEAST:.0%} of the matches. Many thresholds are clearly ahead "
+            f"of one and of their placebo in {len(ahead)} of them ({who}), and clearly behind one in {behind}. The "
+            f"median gain is {median:+.1%} of the recall, the most {most:+.0%}; the published one is +25 to +40%."
         ),
         "",
     ]
@@ -217,12 +209,11 @@ def map_section(rows: list[Row]) -> list[str]:
         "## Known truth: where the gain lives",
         "",
         *prose(
-            "A row's true probability is a draw of Beta(0.3, 0.3). The score is what some trials of it say, of which "
-            "negative ones are kept at a rate of 1, 1/3 or 1/5. Evidence is alike (20 trials each), or varies "
-            "tenfold (6 "
-            "to 60) or a hundredfold (2 to 200). Recall at a precision of 0.9 on 60,000 test rows, "
-            f"{len(SEEDS)} seeds; gains over one threshold, bold where they and the gains over the placebo are "
-            "clear of 0."
+            "A row's true probability is a draw of Beta(0.3, 0.3). The score is what some trials of it say, of "
+            "which negative ones are kept at a rate of 1, 1/3 or 1/5. Evidence is alike (20 trials each), or "
+            "varies tenfold (6 to 60) or a hundredfold (2 to 200). Recall at a precision of 0.9 on 60,000 test "
+            f"rows, {len(SEEDS)} seeds; gains over one threshold, bold where they and the gains over the placebo "
+            "are clear of 0."
         ),
         "| kept | evidence varies | hold-out | one threshold | dynamic programme | its placebo | MIST | its "
         "placebo |",
@@ -233,9 +224,9 @@ def map_section(rows: list[Row]) -> list[str]:
             name: statistics.mean(difference(found, f"{name} placebo", "threshold", 0.9)) for name in PLANES
         }
         lines.append(
-            f"| 1/{rate} | {'not' if spread == 'none' else spread} | {held:,} | "
-            f"{mean(found, 'threshold@0.9'):.3f} | {gain(found, 'dp', 0.9)} | {placebo['dp']:+.3f} | "
-            f"{gain(found, 'mist', 0.9)} | {placebo['mist']:+.3f} |"
+            f"| 1/{rate} | {'not' if spread == 'none' else spread} | {held:,} | {mean(found, 'threshold@0.9'):.3f} "
+            f"| {gain(found, 'dp', 0.9)} | {placebo['dp']:+.3f} | {gain(found, 'mist', 0.9)} | "
+            f"{placebo['mist']:+.3f} |"
         )
     return [*lines, ""]
 
@@ -246,20 +237,16 @@ def real_section(rows: list[Row]) -> list[str]:
         "",
         *prose(
             f"Estimators on a small `core.ngram` ({NGRAM['width']} numbers an n-gram), {TRAIN_ROWS:,} training "
-            "rows at the "
-            f"most, of which negatives are kept at 1, 1/3 or 1/5; the best of {TRAINING['epochs']} epochs by average "
-            "precision on the hold-out. Hold-out: 20% of the queries, test: 30%. "
-            f"{len(SEEDS)} seeds, each with splits of its own. AP is average precision. Sure - unsure is by how much "
-            "positivity differs at the same score between the surer and the less sure half of the test rows, in "
-            "the lower "
+            f"rows at the most, of which negatives are kept at 1, 1/3 or 1/5; the best of {TRAINING['epochs']} "
+            f"epochs by average precision on the hold-out. Hold-out: 20% of the queries, test: 30%. {len(SEEDS)} "
+            "seeds, each with splits of its own. AP is average precision. Sure - unsure is by how much positivity "
+            "differs at the same score between the surer and the less sure half of the test rows, in the lower "
             "and the upper half of the scores: the claim needs it away from 0, and says that its sign may turn."
         ),
         *prose(
             "Each cell: recall of one threshold, the dynamic programme's gain over it, and its placebo's. Bold: "
-            "the gain, "
-            "and that over the placebo, are clear of 0. Left out (–) are precisions that all rows together have, "
-            "or at "
-            f"which one threshold finds less than {LEAST:.0%}."
+            "the gain, and that over the placebo, are clear of 0. Left out (–) are precisions that all rows "
+            f"together have, or at which one threshold finds less than {LEAST:.0%}."
         ),
     ]
     for data, (title, _, _) in DATA.items():
@@ -304,9 +291,8 @@ def slip_section(rows: list[Row]) -> list[str]:
         "",
         *prose(
             "The same target on the hold-out for every method; means over all estimators, rates and seeds in "
-            "which every "
-            "method reaches it there. What looks like more recall on the hold-out comes back as less precision "
-            "on test."
+            "which every method reaches it there. What looks like more recall on the hold-out comes back as less "
+            "precision on test."
         ),
     ]
     for data, (title, _, _) in DATA.items():
@@ -347,9 +333,8 @@ def promise_section(simulated: list[Row], rows: list[Row]) -> list[str]:
         "## Promises kept, with and without `confidence`",
         "",
         *prose(
-            "Known truth (1/5 of negatives kept, evidence varying a hundredfold), precision 0.9, "
-            f"{REPEATS} hold-outs each. Kept: the precision on 100,000 test rows is at least 0.9, or nothing is "
-            "accepted."
+            f"Known truth (1/5 of negatives kept, evidence varying a hundredfold), precision 0.9, {REPEATS} "
+            "hold-outs each. Kept: the precision on 100,000 test rows is at least 0.9, or nothing is accepted."
         ),
         "| hold-out | method | confidence | kept | mean recall |",
         "|---:|---|---:|---:|---:|",
@@ -363,10 +348,8 @@ def promise_section(simulated: list[Row], rows: list[Row]) -> list[str]:
         "",
         *prose(
             f"Real data, all estimators, rates and seeds, confidence {CONFIDENCE:g}. A boundary that accepts "
-            "nothing keeps "
-            "its promise, and is counted apart. The test set is a sample itself: of boundaries exactly at the "
-            "target, "
-            "half would fall short on it."
+            "nothing keeps its promise, and is counted apart. The test set is a sample itself: of boundaries "
+            "exactly at the target, half would fall short on it."
         ),
         "| data | target | method | plain: kept | with confidence: kept | of these accept nothing |",
         "|---|---:|---|---:|---:|---:|",
@@ -393,9 +376,8 @@ def sweep_section(rows: list[Row]) -> list[str]:
         "## Levels and bins",
         "",
         *prose(
-            "Gain of the dynamic programme over one threshold at a precision of 0.8 on test, over all "
-            "estimators, rates "
-            "and seeds; behind it the placebo's."
+            "Gain of the dynamic programme over one threshold at a precision of 0.8 on test, over all estimators, "
+            "rates and seeds; behind it the placebo's."
         ),
         f"| data | {' | '.join(f'{levels} x {bins}' for levels, bins in SWEEP)} |",
         f"|---|{'---|' * len(SWEEP)}",
