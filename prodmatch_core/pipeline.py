@@ -35,8 +35,12 @@ class Pipeline:
     calibrators: Sequence[Calibrator]
 
     @classmethod
-    def load(cls, path: str | Path) -> Pipeline:
+    def load(cls, path: str | Path, precision: str = "auto") -> Pipeline:
         """Read a run directory. Nothing in it is executed.
+
+        Args:
+            path: what `prodmatch run` wrote.
+            precision: number format of the networks: fp32, bf16, or auto for the faster one on this machine.
 
         Raises:
             RunError: the directory is not a run, or is damaged.
@@ -54,6 +58,7 @@ class Pipeline:
             FittedMember.load(member, task, scheme, run.path / "members" / member.name)
             for member in pipeline.member
         ]
+        members = [member.in_precision(precision) for member in members]
         aggregator = None
         if pipeline.aggregator is not None:
             part = pipeline.aggregator.part

@@ -91,4 +91,13 @@ class FittedMember:
                 f"{folder}: member {member.name} cannot be loaded: {error}. The run directory is damaged or was "
                 "made by other versions; provenance.json lists them."
             ) from error
-        return cls(member.name, member.encoder, model.eval(), saved["precision"])
+        model = model.eval().to(prediction.device())
+        return cls(member.name, member.encoder, model, saved["precision"])
+
+    def in_precision(self, precision: str) -> FittedMember:
+        """Return the member computing in `precision`, or for "auto" in the fastest its device has."""
+        if not isinstance(self.model, MemberModel):
+            return self
+        if precision == "auto" and self.precision == "fp32":
+            precision = prediction.fastest_precision(prediction.device())
+        return self if precision == "auto" else attrs.evolve(self, precision=precision)
