@@ -292,11 +292,11 @@ def recalls(
     Between two neighbours of the frontier a coin may decide: else random levels would seem to help by dividing rows of
     one score.
     """
-    found = [
-        outcome(unseen, boundary.accepts(unseen.score, unseen.uncertainty))
-        for boundary in METHODS[name].frontier(held, settings)
-    ]
-    rows, positives = np.array([(0.0, 0.0)] + [(did.rows, did.positives) for did in found]).T
+    points = [(0.0, 0.0)]
+    for boundary in METHODS[name].frontier(held, settings):
+        accepted = boundary.accepts(unseen.score, unseen.uncertainty)
+        points.append((np.count_nonzero(accepted), np.count_nonzero(accepted & unseen.positive)))
+    rows, positives = np.array(points, dtype=np.float64).T
     best = []
     for target in targets:
         slack = positives - target * rows
