@@ -53,7 +53,7 @@ use = "core.transformer"
 model = "{model}"
 max_length = {longest}
 pooling = "cls"
-flags = false
+overlap_flags = false
 fields = ["title", "description"]
 [member.training]
 epochs = 1
@@ -205,7 +205,8 @@ def page(
 
 {pairs.height:,} pairs of CrowdFlower search relevance, titles with descriptions, at most {LONGEST} tokens a pair;
 one network of 22 million weights (six layers of 384), fine-tuned on other queries. All sides in one process,
-{options.turns} turns, medians, threads: {options.threads}. The processor has {capability} {tiles} tile instructions (AMX).
+{options.turns} turns, medians, threads: {options.threads}. The processor has
+{capability} {tiles} tile instructions (AMX).
 `CrossEncoder.predict` is called with its defaults, with weights in 32 bits and in bf16; it sorts by length too.
 
 Made by `{command}`.
@@ -214,9 +215,9 @@ Made by `{command}`.
 |---|---:|---:|---|---:|---:|
 {chr(10).join(rows)}
 
-`prodmatch score` takes bf16 by itself only where the processor has tile instructions for it; whether AVX-512 alone gains
-by it, the two bf16 lines say. The int8 side is what `prodmatch export RUN --int8` wrote; that command prints what it
-costs in quality on the run's own validation pairs.
+`prodmatch score` takes bf16 by itself only where the processor has tile instructions for it; whether AVX-512 alone
+gains by it, the two bf16 lines say. The int8 side is what `prodmatch export RUN --int8` wrote; that command prints what
+it costs in quality on the run's own validation pairs.
 """
 
 

@@ -107,6 +107,8 @@ class TransformerEncoder(Encoder):
 
     def _vectors(self, batch: Batch, prefix: str = "") -> Tensor:
         mask = batch[f"{prefix}mask"]
+        if not len(mask):  # attention cannot divide nothing among its heads
+            return torch.zeros(0, self.width, device=mask.device)
         arguments = {"attention_mask": mask.long()}
         if f"{prefix}types" in batch:
             arguments["token_type_ids"] = batch[f"{prefix}types"]

@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from prodmatch_core.data.dataset import LabelScheme
 
+LEAST_WEIGHT = 1e-12
+"Sums of weights below this count as this."
+
 
 @attrs.define(eq=False, slots=False)
 class Output:
@@ -61,6 +64,15 @@ class Learnt:
     width: int
 
 
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean of `values` (n,) under `weights` (n,), float32; 0, with a gradient, where no row has a weight.
+
+    The sum of weights is kept away from 0 by so much that a gradient does not overflow, whatever factor the loss has.
+    """
+    weights = weights.float()
+    return (values.float() * weights).sum() / weights.sum().clamp_min(LEAST_WEIGHT)
+
+
 class Loss(nn.Module, ABC):
     """One term of a member's loss: a weighted mean, so that weight 2 is a row twice and weight 0 a row absent."""
 
@@ -83,6 +95,4 @@ class PointwiseLoss(Loss):
 
     def forward(self, output: Output) -> Tensor:
         """Return the mean of the examples' losses under the output's weights."""
-        weights = output.weights.float()
-        total = weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
-        return (self.per_example(output) * weights).sum() / total
+        return weighted_mean(self.per_example(output), output.weights)

@@ -6,41 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
-from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.folder import write_folder
 from prodmatch_core.errors import RunError
 from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.registry import default_registry
 from prodmatch_core.rundir import Run
+from prodmatch_core.testing.worlds import item_groups
 
 Runs = Callable[..., Run]
-
-
-def item_groups() -> Dataset:
-    """Return 80 groups of 4 titles: two words that name the group among words that do not."""
-    rng = np.random.default_rng(0)
-    names = [
-        f"{a}{b}" for a in ("kor", "vel", "mis", "tra", "lun") for b in ("ba", "do", "gi", "pe", "su", "xo")
-    ]
-    chosen = [(names[i % 30], names[(7 * i + i // 30) % 30]) for i in range(80)]
-    rows = []
-    for number, words in enumerate(chosen):
-        split = ("train", "train", "train", "valid", "test")[number % 5]
-        for copy in range(4):
-            noise = rng.choice(["new", "sale", "best", "2024", "original", "promo"], 2, replace=False)
-            title = " ".join(rng.permutation([*words, *noise]))
-            rows.append({"id": f"i{number}-{copy}", "group": f"g{number}", "split": split, "title": title})
-    frame = pl.DataFrame(rows)
-    return Dataset(
-        "groups",
-        products=frame.select(product_id="id", locale=pl.lit("en"), title="title"),
-        groups=frame.select(item_id="id", group="group", split="split"),
-        source="made for tests",
-    )
 
 
 MEMBER: dict[str, dict[str, Any]] = {
