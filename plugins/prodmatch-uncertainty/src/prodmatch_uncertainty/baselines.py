@@ -104,7 +104,7 @@ def rectangles(sample: Sample, levels: int, binning: str) -> Iterator[tuple[floa
     """
     total = float(sample.weights[sample.positive].sum())
     yield np.inf, True, Cuts.of(sample, total)
-    for edge in level_edges(sample.uncertainty, levels, binning):
+    for edge in level_edges(sample.uncertainty, levels, binning, sample.weights):
         below = sample.uncertainty < edge
         yield float(edge), True, Cuts.of(sample.take(below), total)
         yield float(edge), False, Cuts.of(sample.take(~below), total)

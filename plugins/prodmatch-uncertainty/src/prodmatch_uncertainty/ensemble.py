@@ -46,6 +46,8 @@ class EnsembleEncoder(SelfFittingEncoder):
 
     def predict_with_uncertainty(self, corpus: Corpus, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean of the copies' class probabilities, and how they spread, (n,) float64."""
+        if not len(examples):
+            return np.empty((0, len(self.scheme.labels))), np.empty(0)
         found = np.stack([member.predict(corpus, examples) for member in self.members], axis=1)
         return found.mean(axis=1), spread(found, self.config.measure, self.scheme)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from prodmatch_uncertainty.sample import Sample
+from prodmatch_uncertainty.sample import TOLERANCE, Sample
 
 
 @attrs.frozen(eq=False)
@@ -62,22 +62,42 @@ def count(sample: Sample, levels: int, bins: int, binning: str = "mass") -> Grid
         bins: bins of the score in each level, at the most; 0 makes one of every score.
         binning: `mass` for levels and bins of equally many rows, `width` for equally wide ones.
     """
-    return count_within(sample, level_edges(sample.uncertainty, levels, binning), bins, binning)
+    edges = level_edges(sample.uncertainty, levels, binning, sample.weights)
+    return count_within(sample, edges, bins, binning)
 
 
-def level_edges(uncertainty: np.ndarray, levels: int, binning: str = "mass") -> np.ndarray:
-    """Return the values of uncertainty at which a new level begins, ascending, each with a row of its own."""
+def level_edges(
+    uncertainty: np.ndarray, levels: int, binning: str = "mass", weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the values of uncertainty at which a new level begins, ascending, each with a row of its own.
+
+    Args:
+        uncertainty: (n,) float64.
+        levels: levels, at the most.
+        binning: `mass` or `width`.
+        weights: (n,) float64, all the same by default; weight 2 is a row twice.
+    """
     if levels == 1 or not len(uncertainty):
         return np.empty(0)
-    if binning == "mass":
-        places = np.unique(np.arange(1, levels) * len(uncertainty) // levels)
-        edges = np.unique(np.partition(uncertainty, places)[places])
-    else:
+    if binning == "width":
         ordered = np.sort(uncertainty)
         lines = np.linspace(ordered[0], ordered[-1], levels + 1)[1:-1]
         # The next row's own value, so that no level is empty.
         edges = np.unique(ordered[np.searchsorted(ordered, lines)])
+    elif weights is None or _alike(weights):
+        places = np.unique(np.arange(1, levels) * len(uncertainty) // levels)
+        edges = np.unique(np.partition(uncertainty, places)[places])
+    else:
+        order = np.argsort(uncertainty, kind="stable")
+        reached = np.cumsum(weights[order])
+        wanted = reached[-1] * np.arange(1, levels) / levels
+        places = np.searchsorted(reached, wanted + TOLERANCE * reached[-1], side="right")
+        edges = np.unique(uncertainty[order][places])
     return edges[edges > uncertainty.min()]
+
+
+def _alike(weights: np.ndarray) -> bool:
+    return bool((weights == weights[0]).all())
 
 
 def levels_of(uncertainty: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -94,7 +114,7 @@ def count_within(sample: Sample, edges: np.ndarray, bins: int, binning: str = "m
     order, level = order[stable], level[stable]
     score, weights = sample.score[order], sample.weights[order]
     starts = np.searchsorted(level, np.arange(levels + 1))
-    ends = _bin_ends(score, level, starts, bins, binning)
+    ends = _bin_ends(score, level, weights, starts, bins, binning)
     if not len(ends):
         empty = np.zeros((levels, 1))
         return Grid(edges, empty, empty, empty, np.zeros(levels, dtype=np.int64))
@@ -112,21 +132,23 @@ def count_within(sample: Sample, edges: np.ndarray, bins: int, binning: str = "m
 
 
 def _bin_ends(
-    score: np.ndarray, level: np.ndarray, starts: np.ndarray, bins: int, binning: str
+    score: np.ndarray, level: np.ndarray, weights: np.ndarray, starts: np.ndarray, bins: int, binning: str
 ) -> np.ndarray:
-    """Return the place after the last row of each bin, ascending; rows are sorted by level and falling score."""
+    """Return the place after the last row of each bin, ascending; rows are sorted by level and falling score.
+
+    A tie that lies across the end of a bin belongs to the next.
+    """
     if not len(score):
         return np.empty(0, dtype=np.int64)
     differs = np.append((score[1:] != score[:-1]) | (level[1:] != level[:-1]), True)
-    last = np.flatnonzero(differs)  # last row of every tie
+    ties = np.flatnonzero(differs) + 1
+    "Place after the last row of every tie."
     if bins == 0:
-        return last + 1
+        return ties
     begin, end = starts[:-1], starts[1:]
     begin, end = begin[end > begin], end[end > begin]
     steps = np.arange(1, bins + 1)
-    if binning == "mass":
-        wanted = begin[:, None] + (end - begin)[:, None] * steps // bins
-    else:
+    if binning == "width":
         high, low = score[begin], score[end - 1]
         lines = high[:, None] - (high - low)[:, None] * steps / bins
         wanted = np.stack(
@@ -135,6 +157,14 @@ def _bin_ends(
                 for b, e, line in zip(begin, end, lines, strict=True)
             ]
         )
-        wanted[:, -1] = end
-    wanted = np.maximum(wanted, begin[:, None] + 1)
-    return np.unique(last[np.searchsorted(last, wanted - 1)] + 1)
+    elif _alike(weights):
+        wanted = begin[:, None] + (end - begin)[:, None] * steps // bins
+    else:
+        reached = np.append(0.0, np.cumsum(weights))
+        share = (reached[end] - reached[begin])[:, None] * steps / bins
+        lines = reached[begin][:, None] + share + TOLERANCE * reached[-1]
+        wanted = np.searchsorted(reached, lines, side="right") - 1
+    wanted[:, -1] = end
+    found = ties[np.searchsorted(ties, wanted, side="right") - 1]
+    # Before the first tie of a level is over, its first bin is empty, and the place is another level's.
+    return np.unique(found[(found > begin[:, None]) & (ties[0] <= wanted)])

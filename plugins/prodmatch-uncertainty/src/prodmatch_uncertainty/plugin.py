@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 HERE = "prodmatch_uncertainty"
 PAPER = "arXiv 2311.11723"
+SMALL = {"use": "core.ngram", "width": 8, "buckets": 4096}
+"An encoder for examples."
 
 
 def _vectors(config: Any) -> frozenset[str]:
@@ -30,6 +32,7 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         factory=f"{HERE}.posterior:PosteriorEncoder",
         needs=_vectors,
         gives={"logits", "uncertainty"},
+        example={"encoder": SMALL},
         paper="arXiv 2006.09239, section 3; in product search: arXiv 2311.11723, section 3",
     )
     yield EncoderSpec(
@@ -39,6 +42,7 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         factory=f"{HERE}.dropout:DropoutEncoder",
         needs=_vectors,
         gives={"logits", "uncertainty"},
+        example={"encoder": SMALL, "samples": 4},
         paper="arXiv 1506.02142, section 4",
     )
     yield EncoderSpec(
@@ -47,6 +51,7 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         config=f"{HERE}.configs:EnsembleConfig",
         factory=f"{HERE}.ensemble:EnsembleEncoder",
         gives={"probabilities", "uncertainty"},
+        example={"encoder": SMALL, "members": 2, "training": {"epochs": 1}},
         paper="arXiv 1612.01474, section 2.4",
     )
 
