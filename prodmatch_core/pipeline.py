@@ -79,6 +79,8 @@ class Pipeline:
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with columns `decided accepted score uncertainty p_<label>...` added, rows in order.
 
+        There is a column `for_review` too where a calibrator leaves pairs to a person.
+
         Args:
             frame: columns `query` and `title`, and where there are any `description bullets brand color locale`.
 
@@ -86,13 +88,14 @@ class Pipeline:
             DataError: a column is missing or a text is empty.
         """
         corpus, examples = frame_examples(frame)
-        tables = [member.predict(corpus, examples) for member in self.members]
+        found = [member.predict_with_uncertainty(corpus, examples) for member in self.members]
+        tables, unsure = zip(*found, strict=True)
         if self.aggregator is None:
-            decisions = Decisions.plain(tables[0], np.full(len(examples), np.nan), self.scheme)
+            decisions = Decisions.plain(tables[0], unsure[0], self.scheme)
         else:
             groups = np.unique(examples.query, return_inverse=True)[1]
             combined = self.aggregator.combine(
-                stack([m.name for m in self.members], tables, examples, groups)
+                stack([m.name for m in self.members], tables, unsure, examples, groups)
             )
             decisions = Decisions.plain(combined.probabilities, combined.uncertainty, self.scheme)
         for calibrator in self.calibrators:
