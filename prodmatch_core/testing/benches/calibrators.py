@@ -32,8 +32,9 @@ class Rows:
 
 def take(decisions: Decisions, rows: np.ndarray) -> Decisions:
     """Return some decisions, in the order of `rows`."""
-    given = attrs.asdict(decisions, recurse=False)
-    return Decisions(**{name: None if values is None else values[rows] for name, values in given.items()})
+    given: dict[str, Any] = attrs.asdict(decisions, recurse=False)
+    taken = {name: values[rows] for name, values in given.items() if values is not None}
+    return Decisions(**taken)
 
 
 def rows_of(seed: int, scheme: LabelScheme = ESCI, rows: int = 400, sharpness: float = 2.0) -> Rows:

@@ -117,7 +117,8 @@ class Asked:
         if not isinstance(self.made, Encoder):
             asked = self.examples.take(rows)
             probabilities, unsure = self.made.predict_with_uncertainty(self.corpus, asked)
-            return {"probabilities": probabilities, "uncertainty": unsure}
+            told = {} if np.isnan(unsure).all() else {"uncertainty": unsure}
+            return {"probabilities": probabilities, **told}
         with unchanged_mode(self.made, training=False), torch.inference_mode():
             encoding = self.made(self.batch(rows, sides))
         given = {name: getattr(encoding, name) for name in GIVEN}
