@@ -2,8 +2,8 @@
 
     PRODMATCH_DATA=DIR python benchmarks/evidence_uncertainty.py [--rows FILE] [--only real|map|promise] [--most N]
 
-Rows that FILE already holds are not made again, so a stopped benchmark goes on; --most makes N pieces and stops
-without writing the page.
+Rows that FILE already holds are not made again, nor predictions in `runs/evidence_uncertainty`, so a stopped benchmark
+goes on; --most makes N pieces and stops without writing the page.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from safetensors.numpy import load_file, save_file
 from sklearn.metrics import average_precision_score
 
 from prodmatch_core.components.calibrator import match_score
@@ -35,6 +36,9 @@ from prodmatch_uncertainty.sample import Goal, Outcome, Sample, outcome
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/explanation/evidence/uncertainty.md"
+PREDICTIONS = ROOT / "runs" / "evidence_uncertainty"
+SAMPLED = ("score", "uncertainty", "positive", "groups")
+"What is kept of a row."
 SEEDS = (0, 1, 2, 3, 4)
 RATES = (1, 3, 5)
 TARGETS = (0.7, 0.8, 0.9, 0.95)
@@ -111,10 +115,8 @@ def real_keys() -> Iterator[dict[str, Any]]:
 
 
 def real(data: str, rate: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Fit the estimators once and yield a row for each, with every method's figures."""
-    fit, corpus, test = read(data, rate, seed)
-    for estimator, judge in estimators(fit, seed).items():
-        held, unseen = (sample_of(fit, corpus, examples, judge) for examples in (fit.valid, test))
+    """Yield a row for each estimator, with every method's figures."""
+    for estimator, held, unseen in predicted(data, rate, seed):
         row: dict[str, Any] = {"estimator": estimator, **condition(held, unseen)}
         row["average_precision"] = float(average_precision_score(unseen.positive, unseen.score))
         row["methods"] = {
@@ -130,6 +132,27 @@ def real(data: str, rate: int, seed: int) -> Iterator[dict[str, Any]]:
             for levels, bins in SWEEP
         }
         yield row
+
+
+def predicted(data: str, rate: int, seed: int) -> Iterator[tuple[str, Sample, Sample]]:
+    """Yield each estimator with what it says of hold-out and test, fitted once and kept beside the rows."""
+    path = PREDICTIONS / f"{data}-{rate}-{seed}.safetensors"
+    if not path.exists():
+        fit, corpus, test = read(data, rate, seed)
+        table = {}
+        for estimator, judge in estimators(fit, seed).items():
+            for where, examples in (("held", fit.valid), ("test", test)):
+                for name, values in sample_of(fit, corpus, examples, judge).items():
+                    table[f"{estimator}/{where}/{name}"] = values
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(table, path)
+    table = load_file(path)
+    for estimator in ESTIMATORS:
+        samples = [
+            Sample.of(*(table[f"{estimator}/{where}/{name}"] for name in SAMPLED))
+            for where in ("held", "test")
+        ]
+        yield estimator, samples[0], samples[1]
 
 
 def read(data: str, rate: int, seed: int) -> tuple[FitData, Corpus, Examples]:
@@ -199,11 +222,12 @@ def fitted(fit: FitData, seed: int, encoder: dict[str, Any], more: dict[str, Any
     return fit_member(load_pipeline(tree).member[0], fit, load_task("match"), default_registry(), seed)
 
 
-def sample_of(fit: FitData, corpus: Corpus, examples: Examples, judge: Judge) -> Sample:
+def sample_of(fit: FitData, corpus: Corpus, examples: Examples, judge: Judge) -> dict[str, np.ndarray]:
     """Return rows with the score and uncertainty an estimator gives them; groups are queries."""
     probabilities, unsure = judge(corpus, examples)
     positive = np.isin(examples.label, [fit.scheme.index(label) for label in fit.scheme.positive])
-    return Sample.of(match_score(probabilities, fit.scheme), unsure, positive, examples.query)
+    values = (match_score(probabilities, fit.scheme), unsure, positive, examples.query)
+    return dict(zip(SAMPLED, values, strict=True))
 
 
 def condition(held: Sample, unseen: Sample) -> dict[str, float]:
