@@ -53,7 +53,7 @@ use = "core.transformer"
 model = "{model}"
 max_length = {longest}
 pooling = "cls"
-flags = false
+overlap_flags = false
 fields = ["title", "description"]
 [member.training]
 epochs = 1

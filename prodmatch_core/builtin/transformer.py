@@ -29,6 +29,8 @@ class TransformerEncoder(Encoder):
     int64; of pairs as a cross-encoder, of each side (`query_ids`, `product_ids`, ...) as two towers.
     """
 
+    exportable = True
+
     def __init__(self, config: TransformerConfig, model: LanguageModel) -> None:
         """Put an encoder around a language model.
 

@@ -39,6 +39,8 @@ COMMANDS: Mapping[str, CommandSpec] = {
         _core("show", "Print a pipeline with every default, and draw it."),
         _core("evaluate", "Measure a ranking file of any system against judgements."),
         _core("score", "Score a file of query-product pairs with a finished run."),
+        _core("explain", "Tell why a finished run decides as it does."),
+        _core("export", "Write a run's transformers in a smaller, faster form."),
         _core("report", "Render the report of a finished run again."),
         _core("data", "Make, convert and describe data sets."),
         _core("plugins", "List the installed plugins and their parts."),

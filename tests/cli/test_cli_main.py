@@ -56,6 +56,8 @@ def test_help_lists_core_and_plugin_commands_with_one_line_each(invoke) -> None:
         "  show        Print a pipeline with every default, and draw it.\n"
         "  evaluate    Measure a ranking file of any system against judgements.\n"
         "  score       Score a file of query-product pairs with a finished run.\n"
+        "  explain     Tell why a finished run decides as it does.\n"
+        "  export      Write a run's transformers in a smaller, faster form.\n"
         "  report      Render the report of a finished run again.\n"
         "  data        Make, convert and describe data sets.\n"
         "  plugins     List the installed plugins and their parts.\n"

@@ -13,7 +13,7 @@ from fake_parts import fake_registry
 from prodmatch_core.plugins import PluginState, new_manager
 from prodmatch_core.records import EncoderSpec, LossSpec
 from prodmatch_core.registry import Registry, default_registry
-from prodmatch_core.testing.fixtures import isolated_registry
+from prodmatch_core.testing.isolated import isolated_registry
 
 
 def test_list_has_a_row_per_plugin_the_parts_by_kind_and_the_problems(invoke, broken_registry) -> None:
@@ -161,17 +161,20 @@ def test_show_of_a_part_whose_plugin_failed_says_why(invoke, broken_registry) ->
 @pytest.fixture
 def some_parts() -> Registry:
     """Return a registry of one part that keeps the laws and one that cannot be loaded."""
-    spec = default_registry().get("loss", "core.bce")
+    spec = default_registry().get("loss", "core.in_batch_softmax")
     absent = LossSpec(name="mine.absent", summary="Nowhere.", factory="absent_module:Loss")
     return isolated_registry(spec, absent)
 
 
 def test_check_has_a_line_a_check_and_counts_them(invoke, some_parts) -> None:
-    result = invoke("plugins", "check", "core.bce", registry=some_parts)
+    result = invoke("plugins", "check", "core.in_batch_softmax", registry=some_parts)
     *lines, counts = result.stdout.splitlines()
     assert result.exit_code == 0
-    assert "passed   core.bce  weight_two_is_a_row_twice" in lines
-    assert "skipped  core.bce  saved_and_loaded_is_the_same: nothing is saved of a loss" in lines
+    assert "passed   core.in_batch_softmax  weight_two_is_a_row_twice" in lines
+    assert (
+        "skipped  core.in_batch_softmax  scalar_is_the_mean_of_examples: the loss is no PointwiseLoss and has no loss of "
+        "single examples"
+    ) in lines
     passed = sum(line.startswith("passed ") for line in lines)
     assert counts.startswith(
         f"{len(lines)} checks of 1 part: {passed} passed, {len(lines) - passed} skipped ("
@@ -179,7 +182,7 @@ def test_check_has_a_line_a_check_and_counts_them(invoke, some_parts) -> None:
 
 
 def test_check_that_fails_says_why_on_its_line_and_is_an_error(invoke, some_parts) -> None:
-    result = invoke("plugins", "check", "prodmatch-mine", registry=some_parts)
+    result = invoke("plugins", "check", "given", registry=some_parts)
     assert result.exit_code == 1
     failed = [line for line in result.stdout.splitlines() if line.startswith("failed ")]
     assert any("mine.absent  " in line and "cannot load absent_module:Loss" in line for line in failed)
@@ -224,8 +227,8 @@ def test_check_of_a_plugin_without_parts_tries_nothing_and_is_well(invoke) -> No
 
 
 def test_check_of_an_unknown_name_is_wrong_usage(invoke, some_parts) -> None:
-    result = invoke("plugins", "check", "core.bec", registry=some_parts)
+    result = invoke("plugins", "check", "core.in_batch_sofmax", registry=some_parts)
     assert (result.exit_code, result.stderr) == (
         2,
-        'no plugin and no part is called "core.bec"; did you mean "core.bce"?\n',
+        'no plugin and no part is called "core.in_batch_sofmax"; did you mean "core.in_batch_softmax"?\n',
     )

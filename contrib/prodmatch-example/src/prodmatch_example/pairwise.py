@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from prodmatch_core.components.calibrator import positive_classes
-from prodmatch_core.components.loss import Loss, Output
+from prodmatch_core.components.loss import Loss, Output, weighted_mean
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_example.plugin import PairwiseConfig
 
@@ -41,4 +41,4 @@ class PairwiseLoss(Loss):
             gain = self.gains[output.labels]
             lead = (gain[:, None] - gain).clamp_min(0.0) * weights[:, None] * weights
             losses = functional.softplus(self.margin + score - score[:, None])
-            return (losses * lead).sum() / lead.sum().clamp_min(torch.finfo(torch.float32).tiny)
+            return weighted_mean(losses.flatten(), lead.flatten())
