@@ -75,6 +75,22 @@ def run_pipeline(
     ).run(overwrite)
 
 
+def load_dataset(pipeline: PipelineFile, context: ReadContext) -> Dataset:
+    """Read a pipeline's data, with the label scheme as the pipeline has it; its fingerprint is the run's.
+
+    Raises:
+        DataError: the data cannot be used.
+    """
+    part = pipeline.data.part
+    dataset: Dataset = part.spec.load()(part.config, attrs.evolve(context, split=pipeline.data.split))
+    if dataset.scheme is None:
+        return dataset
+    scheme = dataset.scheme
+    if pipeline.data.positive:
+        scheme = attrs.evolve(scheme, positive=pipeline.data.positive)
+    return attrs.evolve(dataset, scheme=with_profile(scheme, pipeline.evaluation.gain_profile))
+
+
 @attrs.define(eq=False, slots=False)
 class _Runner:
     """One run in progress: what the stages hand to each other."""
@@ -156,15 +172,7 @@ class _Runner:
     # -- load ---------------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        part = self.pipeline.data.part
-        context = attrs.evolve(self.context, split=self.pipeline.data.split)
-        dataset: Dataset = part.spec.load()(part.config, context)
-        if self.pipeline.data.positive and dataset.scheme is not None:
-            scheme = attrs.evolve(dataset.scheme, positive=self.pipeline.data.positive)
-            dataset = attrs.evolve(dataset, scheme=scheme)
-        if dataset.scheme is not None:
-            scheme = with_profile(dataset.scheme, self.pipeline.evaluation.gain_profile)
-            dataset = attrs.evolve(dataset, scheme=scheme)
+        dataset = load_dataset(self.pipeline, self.context)
         check_references(dataset)
         self.fingerprint = dataset.fingerprint()
         task = load_task(self.pipeline.pipeline.task)

@@ -8,11 +8,9 @@ from typing import Any
 
 import attrs
 
+from prodmatch_core.config import SEEDS, of_arm
 from prodmatch_core.errors import ConfigError, RunError, did_you_mean
-from prodmatch_core.evaluation.pairing import SEEDS, Seeds, Sheet
-
-_LABELS = (*SEEDS, "pipeline.name")
-"Settings that do not make another arm."
+from prodmatch_core.evaluation.pairing import Seeds, Sheet
 
 
 @attrs.frozen(eq=False)
@@ -31,7 +29,7 @@ class Arm:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings that all its runs share, path -> value."""
-        return {path: value for path, value in self.sheets[0].settings.items() if path not in _LABELS}
+        return of_arm(self.sheets[0].settings)
 
 
 def arms_of(sheets: Iterable[Sheet], versions: Mapping[Path, Mapping[str, str]] | None = None) -> list[Arm]:
@@ -47,8 +45,9 @@ def arms_of(sheets: Iterable[Sheet], versions: Mapping[Path, Mapping[str, str]] 
     unique = {sheet.path.resolve(): sheet for sheet in sheets}
     groups: dict[str, list[Sheet]] = {}
     for sheet in unique.values():
-        kept = sorted((p, v) for p, v in sheet.settings.items() if p not in _LABELS)
-        groups.setdefault(repr((kept, sorted((versions or {}).get(sheet.path, {}).items()))), []).append(sheet)
+        made_by = (versions or {}).get(sheet.path, {})
+        key = repr((sorted(of_arm(sheet.settings).items()), sorted(made_by.items())))
+        groups.setdefault(key, []).append(sheet)
     found: list[list[Sheet]] = []
     for group in groups.values():
         for apart in _told_apart(group):

@@ -75,7 +75,7 @@ def compare(
     task = arms[0].sheets[0].run.task
     found = work.figures(measures)
     p = [work.p_values(pair, measures) for pair in pairs]
-    holm = significance.holm(np.concatenate(p)).reshape(len(pairs), len(measures))
+    holm = significance.holm(np.concatenate([np.empty(0), *p])).reshape(len(pairs), len(measures))
     return {
         "task": task.name,
         "grouped": task.grouped,
@@ -353,7 +353,6 @@ def _parts(sheet: Sheet) -> Iterator[tuple[str, str, np.ndarray]]:
 
 
 def seeds_text(seeds: Seeds | Sequence[int]) -> str:
-    """Write the seeds of a run: `3`, or `3 (split 1)` where more than one has a say."""
+    """Write the seeds of a run: `3`, or `3, split 1` where more than one has a say."""
     run, data, split = seeds
-    more = [f"{name} {value}" for name, value in (("data", data), ("split", split)) if value > 0]
-    return f"{run}{f' ({", ".join(more)})' if more else ''}"
+    return ", ".join([str(run), *(f"{name} {value}" for name, value in (("data", data), ("split", split)) if value > 0)])

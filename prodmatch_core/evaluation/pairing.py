@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,14 @@ import attrs
 import numpy as np
 import polars as pl
 
+from prodmatch_core.config import SEEDS, flat
 from prodmatch_core.errors import RunError
 from prodmatch_core.evaluation.evaluated import Evaluated
 from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.rundir import Run
 
-SEEDS = ("pipeline.seed", "data.seed", "data.split.seed")
-"Settings that are seeds of a whole run: runs that differ in nothing else are repetitions of one arm."
-
 Seeds = tuple[int, ...]
-"Their values in that order, -1 for one the pipeline does not have."
+"Values of `config.SEEDS` in that order, -1 for one the pipeline does not have."
 
 
 @attrs.frozen(eq=False, slots=False)
@@ -114,21 +112,6 @@ def _neighbours(run: Run) -> tuple[pl.DataFrame, Retrieved]:
 def _order(rows: pl.DataFrame, keys: Sequence[str]) -> np.ndarray:
     by = dict.fromkeys([*keys, *(name for name in ("locale", "label", "weight") if name in rows.columns)])
     return rows.select(pl.arg_sort_by(list(by))).to_series().to_numpy().astype(np.int64)
-
-
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested tables and lists of tables as path -> value; other lists are values."""
-    items: Any = None
-    if isinstance(tree, Mapping):
-        items = tree.items()
-    elif isinstance(tree, list) and tree and all(isinstance(item, Mapping) for item in tree):
-        items = enumerate(tree)
-    if items is None:
-        return {prefix: tree}
-    found: dict[str, Any] = {}
-    for key, value in items:
-        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
 
 
 # -- the same test set ----------------------------------------------------------------------------------------------
