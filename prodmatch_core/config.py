@@ -118,8 +118,8 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> None:
 def apply_override(tree: dict[str, Any], text: str, option: str = "--set") -> None:
     """Set one value in `tree` in place: `member.0.training.epochs=3`.
 
-    The value is TOML; a value that is not valid TOML is taken as text, so quotes may be left out in a shell. Errors name
-    the `option` it was given with.
+    The value is TOML; a value that is not valid TOML is taken as text, so quotes may be left out in a shell. Errors
+    name the `option` it was given with.
 
     Raises:
         ConfigError: the setting has no `=`, or its path leads through something that is no table or list.

@@ -1,4 +1,4 @@
-"""`prodmatch compare RUN RUN ...`, or `prodmatch compare FILE --swap PATH=VALUE,VALUE`: which is better, and how surely."""
+"""`prodmatch compare`: finished runs, or one pipeline with settings swapped; which is better, and how surely."""
 
 from __future__ import annotations
 
@@ -336,8 +336,8 @@ def _notes(figures: Mapping[str, Any], common: bool, failed: Mapping[str, str]) 
         pairs, both = len(difference["by_seed"]), (difference["arm"], difference["against"])
         if any(arms[name] != pairs for name in both):
             yield (
-                f"{both[0]} and {both[1]} are compared on {pairs} pair{'s' if pairs != 1 else ''} of the same seed; they "
-                f"have {arms[both[0]]} and {arms[both[1]]} runs"
+                f"{both[0]} and {both[1]} are compared on {pairs} pair{'s' if pairs != 1 else ''} of the same seed; "
+                f"they have {arms[both[0]]} and {arms[both[1]]} runs"
             )
     if len(sets) > 1:
         yield f"several test sets are resampled apart; where they share {grouped}, intervals are too narrow"
@@ -357,8 +357,9 @@ def _print(figures: Mapping[str, Any]) -> None:
     print_table(["arm", "runs", *names], rows, right=range(1, 2 + len(names)))
     if figures["differences"]:
         click.echo()
-        headers = ["measure", "arm", "against", "difference", "p", "Holm", "verdict"]
-        print_table(headers, list(_differences(figures)), right=(3, 4, 5))
+        won = f"{figures['grouped']} won/tied/lost"
+        headers = ["measure", "arm", "against", "difference", "p", "Holm", "verdict", won]
+        print_table(headers, list(_differences(figures)), right=(3, 4, 5, 7))
     if figures["settings"]:
         click.echo()
         columns = [arm["name"] for arm in figures["arms"]]
@@ -381,6 +382,7 @@ def _differences(figures: Mapping[str, Any]) -> Iterator[list[str]]:
                     _p(found["p"]),
                     _p(found["holm"]),
                     WORDS[found["standing"]],
+                    "/".join(map(str, found["queries"].values())) if found["queries"] else "-",
                 ]
 
 

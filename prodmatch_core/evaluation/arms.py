@@ -50,8 +50,7 @@ def arms_of(sheets: Iterable[Sheet], versions: Mapping[Path, Mapping[str, str]] 
         groups.setdefault(key, []).append(sheet)
     found: list[list[Sheet]] = []
     for group in groups.values():
-        for apart in _told_apart(group):
-            found.append(sorted(apart, key=lambda sheet: sheet.seeds))
+        found += [sorted(apart, key=lambda sheet: sheet.seeds) for apart in _told_apart(group)]
     names = _names(found)
     return [Arm(name, tuple(runs)) for name, runs in zip(names, found, strict=True)]
 

@@ -1,16 +1,17 @@
 """Compare arms: figures, paired differences, intervals by resampled queries, and tests by swapped ones.
 
-With runs r of an arm A and m(r) a measure on r's test set, A's figure is the mean of m(r) over its runs, and the difference
-of A and B is the mean of m(a) - m(b) over the pairs of runs of the same seeds. Both are worked out anew in every bootstrap
-replicate (queries drawn) and every swap (queries on which a and b change places); runs on the same test rows see the same
-draw and the same swap, whichever arm, seed or measure. So everything is paired, and what holds for one run of each arm
-holds for several.
+With runs r of an arm A and m(r) a measure on r's test set, A's figure is the mean of m(r) over its runs, and the
+difference of A and B is the mean of m(a) - m(b) over the pairs of runs of the same seeds. Both are worked out anew in
+every bootstrap replicate (queries drawn) and every swap (queries on which a and b change places); runs on the same test
+rows see the same draw and the same swap, whichever arm, seed or measure. So everything is paired, and what holds for
+one run of each arm holds for several.
 
 The p-values are those of the randomisation test; Holm's correction is over every pair of arms and every measure.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -133,7 +134,7 @@ class _Comparison:
     def __attrs_post_init__(self) -> None:
         self.runs = [sheet for arm in self.arms for sheet in arm.sheets]
         starts = np.cumsum([0, *(len(arm.sheets) for arm in self.arms)])
-        self.of_arm = [np.arange(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+        self.of_arm = [np.arange(a, b) for a, b in itertools.pairwise(starts)]
         self.place = {
             (number, sheet.seeds): int(start) + k
             for number, (arm, start) in enumerate(zip(self.arms, starts, strict=False))
@@ -193,7 +194,7 @@ class _Comparison:
     def difference(
         self, found: np.ndarray, pair: tuple[int, int], column: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the difference of two arms in every resample, (1 + replicates,), and of every pair of runs as it is."""
+        """Return the difference of two arms in every resample, (1 + replicates,), and of each pair of runs as it is."""
         first, second = (list(places) for places in zip(*self.paired[pair], strict=True))
         each = found[first, column] - found[second, column]
         return each.mean(axis=0), each[:, 0]
@@ -225,7 +226,7 @@ class _Comparison:
         return np.array([significance.swap_p(float(row[0]), row[1:]) for row in tried])
 
     def counts(self, pair: tuple[int, int], spec: MeasureSpec) -> dict[str, int] | None:
-        """Return on how many queries the first arm is better, equal and worse, by the mean over runs; None if unknown."""
+        """Return on how many queries the first arm is better, equal and worse, by the mean over runs; None: unknown."""
         gained = []
         for test_set in self.test_sets:
             here = [(a, b) for a, b in self.paired[pair] if a in test_set.runs]

@@ -1,7 +1,7 @@
 """What of two runs may be compared: the same test rows, with the same labels and weights, in the same order.
 
-A `Sheet` is what one run answered on its test set, its rows sorted by the task's keys, so that neither the order of a file
-nor that of the runs matters. Runs of the same seeds are compared row by row and must have the same test set; otherwise
+A `Sheet` is what one run answered on its test set, its rows sorted by the task's keys, so that neither the order of a
+file nor that of the runs matters. Runs of the same seeds are compared row by row and must have the same test set; otherwise
 both are named, with what differs and what to do.
 """
 
@@ -167,8 +167,8 @@ def check_same_test_set(first: Sheet, other: Sheet) -> None:
         both = first.rows.join(other.rows, on=keys, how="semi").height
         raise RunError(
             f"{two}: cannot be compared: their test {unit} differ ({both:,} in both, "
-            f"{first.rows.height - both:,} only in the first, {other.rows.height - both:,} only in the second). Run both "
-            f"with the same split, or compare the {unit} that both have with --common."
+            f"{first.rows.height - both:,} only in the first, {other.rows.height - both:,} only in the second). Run "
+            f"both with the same split, or compare the {unit} that both have with --common."
         )
     check_same_truth(first, other)
 
@@ -229,8 +229,8 @@ def _in_common(sheets: Sequence[Sheet]) -> list[Sheet]:
         shared = shared.join(other.rows.select(keys), on=keys, how="semi")
         if not shared.height:
             raise RunError(
-                f"{sheets[0].path} and {other.path}: cannot be compared: they have no test {sheets[0].run.task.unit} in "
-                "common. Run both on the same data."
+                f"{sheets[0].path} and {other.path}: cannot be compared: they have no test {sheets[0].run.task.unit} "
+                "in common. Run both on the same data."
             )
     there = [
         sheet.rows.select(keys).join(shared.with_columns(_=True), on=keys, how="left") for sheet in sheets
