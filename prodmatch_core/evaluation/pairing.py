@@ -1,8 +1,8 @@
 """What of two runs may be compared: the same test rows, with the same labels and weights, in the same order.
 
 A `Sheet` is what one run answered on its test set, its rows sorted by the task's keys, so that neither the order of a
-file nor that of the runs matters. Runs of the same seeds are compared row by row and must have the same test set; otherwise
-both are named, with what differs and what to do.
+file nor that of the runs matters. Runs of the same seeds are compared row by row and must have the same test
+set; otherwise both are named, with what differs and what to do.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ def check_same_truth(first: Sheet, other: Sheet) -> None:
         )
         raise RunError(
             f"{first.path} and {other.path}: cannot be compared: {int(differ.sum()):,} of {len(one):,} test "
-            f"{first.run.task.unit} have another {what} (first {where}: {one[row]!r} and {two[row]!r}). Run both on the "
-            "same data."
+            f"{first.run.task.unit} have another {what} (first {where}: {one[row]!r} and {two[row]!r}). Run both on "
+            "the same data."
         )
 
 

@@ -7,7 +7,7 @@ of them; any other is evaluated under the weights of the rows, one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from prodmatch_core.evaluation.evaluated import Evaluated, Measure
 from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.evaluation.sums import OfSums
 
-Found = TypeVar("Found", Evaluated, Retrieved)
 Seed: TypeAlias = int | tuple[int, ...]
 Figures: TypeAlias = Callable[[np.ndarray], np.ndarray]
 "A block of draws (r, G) float64, or of swaps (r, G) bool, to (r,) figures."
@@ -64,13 +63,13 @@ def drawn(measure: Measure, found: Evaluated | Retrieved) -> Figures:
     return lambda times: np.array([statistic(base * row[groups]) for row in times], dtype=np.float64)
 
 
-def swapped(measure: Measure, first: Found, second: Found) -> Figures:
+def swapped(measure: Measure, first: Evaluated | Retrieved, second: Evaluated | Retrieved) -> Figures:
     """Return the difference `first - second` as a function of the queries on which they keep their places.
 
     Args:
         measure: what is measured.
         first: the first system's answers.
-        second: the second system's, on the same rows in the same order.
+        second: the second system's of the same task, on the same rows in the same order.
     """
     base, groups, count = first.example_weights, first.groups, first.n_groups
     one, other = measure(first), measure(second)  # type: ignore[arg-type]

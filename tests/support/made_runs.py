@@ -31,6 +31,7 @@ def make_run(
     shuffle: int | None = None,
     scheme: LabelScheme = BINARY,
     flipped: int = 0,
+    ties: str = "expected",
     versions: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a match run of a system that decides right on a share of the pairs, or where `right` says so.
@@ -48,6 +49,7 @@ def make_run(
         shuffle: write the rows in another order, drawn with this seed.
         scheme: of the labels.
         flipped: how many labels to turn round.
+        ties: rule for equal scores.
         versions: of the software.
     """
     path.mkdir(parents=True)
@@ -92,7 +94,7 @@ def make_run(
             "format": FORMAT,
             "fingerprint": fingerprint,
             "scheme": attrs.asdict(scheme),
-            "ties": "expected",
+            "ties": ties,
             "distributions": versions or {"prodmatch-core": "1"},
         },
     )
