@@ -213,5 +213,5 @@ def test_common_refuses_runs_without_a_common_row(tmp_path: Path) -> None:
 def test_a_run_without_its_tables_is_told_of(tmp_path: Path) -> None:
     a = make_run(tmp_path / "a")
     (a / "resolved.toml").write_text("broken [")
-    with pytest.raises(RunError, match="resolved.toml: cannot be read: .* Run the pipeline again"):
+    with pytest.raises(RunError, match=r"resolved\.toml: cannot be read: .* Run the pipeline again"):
         _ = Sheet.read(a).settings
