@@ -100,6 +100,22 @@ class Retrieved:
             None if self.weights is None else self.weights[rows],
         )
 
+    def beside(self, other: Retrieved) -> Retrieved:
+        """Return these queries and then those of another system; groups are numbered on, depths are made equal."""
+        depth = max(self.depth, other.depth)
+        both = (self, other)
+        return Retrieved(
+            np.concatenate([_widened(one.hits, depth, False) for one in both]),
+            np.concatenate([one.relevant for one in both]),
+            np.concatenate([_widened(one.nearest, depth, -1) for one in both]),
+            np.concatenate([self.groups, other.groups + self.n_groups]),
+            np.concatenate([one.example_weights for one in both]),
+        )
+
+
+def _widened(table: np.ndarray, depth: int, filler: int) -> np.ndarray:
+    return np.pad(table, ((0, 0), (0, depth - table.shape[1])), constant_values=filler)
+
 
 @attrs.frozen(eq=False)
 class Wanted:
