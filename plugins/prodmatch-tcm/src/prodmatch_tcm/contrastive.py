@@ -30,4 +30,4 @@ class ContrastiveLoss(Loss):
 
     def forward(self, output: Output) -> Tensor:
         """Return the loss, float32; 0, with a gradient, where no pair contributes."""
-        return term([Pairs.of(output, self.positive)], self.margins)
+        return term([Pairs.of(output, self.positive)], self.margins, sparse=True)

@@ -71,4 +71,4 @@ class MarginLoss(Loss):
                 self.tracked.observe(pairs)
             if self.memory is not None:
                 self.memory.keep(output)
-        return term(blocks, self.margins)
+        return term(blocks, self.margins, sparse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from weakref import WeakKeyDictionary
 
 import attrs
 import numpy as np
@@ -35,7 +36,7 @@ class Pairs:
 
     @classmethod
     def of(cls, output: Output, positive: Tensor) -> Pairs:
-        """Return the pairs of a batch, on the similarity matrix that all losses of the step share.
+        """Return the pairs of a batch, the same for all losses of a step, as the similarities are.
 
         Items are compared with each other by group. Queries are compared with products: a query is of one class with
         the products that match it in this batch; a product whose pair does not match is of no query's class.
@@ -44,13 +45,17 @@ class Pairs:
             output: gives embeddings, and the other tower's where there are two.
             positive: classes of a query-product pair that count as a match; read where there are two towers.
         """
+        if output in _SEEN:
+            return _SEEN[output]
         rows = columns = output.labels
         weights = output.weights.to(output.similarity.dtype)
         if output.references is not None:
             assert output.embeddings is not None
             matching = torch.isin(output.labels, positive)
             rows, columns = pair_labels(output.embeddings, output.references, matching)
-        return cls(output.similarity, rows, columns, weights, weights, own=output.references is None)
+        pairs = cls(output.similarity, rows, columns, weights, weights, own=output.references is None)
+        _SEEN[output] = pairs
+        return pairs
 
     @functools.cached_property
     def positives(self) -> tuple[Tensor, Tensor]:
@@ -80,3 +85,7 @@ class Pairs:
         if self.own:
             found.fill_diagonal_(False)
         return found
+
+
+_SEEN: WeakKeyDictionary[Output, Pairs] = WeakKeyDictionary()
+"Pairs of the outputs that are still in use: those of the step at hand."

@@ -31,7 +31,7 @@ class Margins:
     negative_weight: float = 1.0
 
 
-def term(blocks: Sequence[Pairs], margins: Margins) -> Tensor:
+def term(blocks: Sequence[Pairs], margins: Margins, sparse: bool = False) -> Tensor:
     """Return the mean shortfall of hard positives plus the mean excess of hard negatives, over all blocks together.
 
     (arXiv 2307.04047, equation 4, with weights.) A half without a hard pair is 0 and still has a gradient, of zeros.
@@ -39,45 +39,38 @@ def term(blocks: Sequence[Pairs], margins: Margins) -> Tensor:
     Args:
         blocks: the batch against itself or the other tower, and against a memory where there is one.
         margins: the margins and the halves' factors.
+        sparse: give the first block a sparse gradient where hard pairs are few; `Output.similarity` takes it.
 
     Returns:
         A scalar of the similarities' type.
     """
-    for pairs in blocks:
-        if pairs.similarity.requires_grad and not pairs.similarity.is_leaf:
-            # A few hard pairs come as a sparse gradient. Added to another loss's it is dense again, alone it is not.
-            pairs.similarity.register_hook(_dense)
-    return _Term.apply(blocks, margins, *(pairs.similarity for pairs in blocks))
-
-
-def _dense(gradient: Tensor) -> Tensor | None:
-    return gradient.to_dense() if gradient.is_sparse else None
+    return _Term.apply(blocks, margins, sparse, *(pairs.similarity for pairs in blocks))
 
 
 class _Term(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, blocks: Sequence[Pairs], margins: Margins, *similarities: Tensor) -> Tensor:
-        parts = [hard.sums(pairs, margins.positive, margins.negative) for pairs in blocks]
-        total = sum(parts, hard.Sums(0.0, 0.0, 0.0, 0.0, 0))
-        ctx.counts = [part.pairs for part in parts]
-        ctx.blocks, ctx.margins = blocks, margins
-        # Nothing is hard: the sums are 0 too, and 0 / 1 is what an empty half is worth.
-        ctx.scale = (
-            margins.positive_weight / (total.positives or 1.0),
-            margins.negative_weight / (total.negatives or 1.0),
-        )
-        value = ctx.scale[0] * total.positive + ctx.scale[1] * total.negative
-        ctx.save_for_backward(*similarities)
-        return similarities[0].new_tensor(value)
+    def forward(
+        ctx: Any, blocks: Sequence[Pairs], margins: Margins, sparse: bool, *similarities: Tensor
+    ) -> Tensor:
+        ctx.found = [hard.find(pairs, margins.positive, margins.negative) for pairs in blocks]
+        ctx.blocks, ctx.margins, ctx.sparse = blocks, margins, sparse
+        # Where nothing is hard the sums are 0 too, and 0 / 1 is what an empty half is worth.
+        near = sum(part.near_weight for part in ctx.found) or 1.0
+        far = sum(part.far_weight for part in ctx.found) or 1.0
+        ctx.scale = margins.positive_weight / near, margins.negative_weight / far
+        short, excess = sum(part.short for part in ctx.found), sum(part.excess for part in ctx.found)
+        ctx.save_for_backward(*similarities)  # so that a change in place is noticed
+        return similarities[0].new_tensor(ctx.scale[0] * short + ctx.scale[1] * excess)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-        factor, low, high = float(upstream), ctx.margins.positive, ctx.margins.negative
-        positive, negative = (scale * factor for scale in ctx.scale)
-        found = []
-        for similarity, pairs, count in zip(ctx.saved_tensors, ctx.blocks, ctx.counts, strict=True):
-            block = attrs.evolve(pairs, similarity=similarity)
-            made = hard.gradient(block, low, high, positive, negative, count)
-            found.append(made.to_dense() if similarity.is_leaf and made.is_sparse else made)
-        return None, None, *found
+        _ = ctx.saved_tensors
+        near, far = (scale * float(upstream) for scale in ctx.scale)
+        gradients = [
+            hard.gradient(
+                pairs, found, ctx.margins.negative, near, far, ctx.sparse and pairs is ctx.blocks[0]
+            )
+            for pairs, found in zip(ctx.blocks, ctx.found, strict=True)
+        ]
+        return None, None, None, *gradients

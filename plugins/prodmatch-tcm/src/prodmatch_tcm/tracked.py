@@ -11,7 +11,7 @@ from prodmatch_tcm.pairs import Pairs
 
 BINS = 2048
 "Bins of cosine similarity from -1 to 1; quantiles are interpolated within a bin."
-SAMPLE = 1 << 16
+SAMPLE = 1 << 15
 "Pairs of a batch that are counted, about; of a larger batch every second, third, ... row is."
 
 
