@@ -309,6 +309,18 @@ def test_memory_adds_the_pairs_with_earlier_batches() -> None:
     assert found != pytest.approx(alone)
 
 
+def test_a_memory_that_wraps_round_keeps_the_gradient_of_what_was_compared() -> None:
+    loss, plain = margin_loss(memory=12), margin_loss(memory=100)
+    for each in (loss, plain):
+        each(items(0))
+    gradients = []
+    for each in (loss, plain):  # the first overwrites all it was compared with
+        output = items(1)
+        each(output).backward()
+        gradients.append(output.embeddings.grad)  # type: ignore[union-attr]
+    torch.testing.assert_close(*gradients)
+
+
 def test_a_full_memory_forgets_the_oldest() -> None:
     loss = margin_loss(memory=20)
     for seed in range(3):

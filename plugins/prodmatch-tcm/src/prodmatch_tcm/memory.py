@@ -42,16 +42,11 @@ class Memory(nn.Module):
         if not held:
             return None
         assert output.embeddings is not None
+        # Copies, because the batch takes its place in the memory before its gradient is asked for.
+        vectors, labels, weights = (kept[:held].clone() for kept in (self.vectors, self.labels, self.weights))
         with torch.autocast(output.embeddings.device.type, enabled=False):
-            similarity = functional.normalize(output.embeddings.float(), dim=-1) @ self.vectors[:held].T
-        return Pairs(
-            similarity,
-            output.labels,
-            self.labels[:held],
-            output.weights.float(),
-            self.weights[:held],
-            own=False,
-        )
+            similarity = functional.normalize(output.embeddings.float(), dim=-1) @ vectors.T
+        return Pairs(similarity, output.labels, labels, output.weights.float(), weights, own=False)
 
     @torch.no_grad()
     def keep(self, output: Output) -> None:
