@@ -48,7 +48,8 @@ def find(pairs: Pairs, low: float, high: float) -> Hard:
     """Return the positives of similarity at most `low` and the negatives of similarity at least `high`."""
     s = pairs.similarity.detach()
     rows, columns = pairs.positives
-    kept = ~(s[rows, columns] > low)
+    values = torch.take(s, rows * s.shape[1] + columns)
+    kept = ~(values > low)
     near = rows[kept], columns[kept]
     left = _weights(pairs, near)
     far = listed_negatives(pairs, high) if s.device.type == "cpu" else None
@@ -57,11 +58,11 @@ def find(pairs: Pairs, low: float, high: float) -> Hard:
         gaps = torch.where(right > 0, (s - high) * right, 0.0)
     else:
         right = _weights(pairs, far)
-        gaps = (s[far] - high) * right
+        gaps = (torch.take(s, far[0] * s.shape[1] + far[1]) - high) * right
     return Hard(
         near,
         far,
-        float(((low - s[near]) * left).sum()),
+        float(((low - values[kept]) * left).sum()),
         float(left.sum()),
         float(gaps.sum()),
         float(right.sum()),
