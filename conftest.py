@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
+pytest_plugins = ["prodmatch_core.testing.fixtures"]
 
 
 def distribution(path: Path) -> str:

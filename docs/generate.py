@@ -1,4 +1,4 @@
-"""Generate docs/reference/ from the code: hooks, parts, pipeline file and command line.
+"""Generate docs/reference/ from the code: hooks, parts, pipeline file, command line and conformance checks.
 
 python docs/generate.py           write the pages
 python docs/generate.py --check   write nothing; exit 1 and name the pages that differ
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 import attrs
 import click
 
-from prodmatch_core import hookspecs, records, sections
+from prodmatch_core import hookspecs, records, sections, testing
 from prodmatch_core.cli import cli, plugin_commands
 from prodmatch_core.partdocs import FieldDoc, described, fields_of
 from prodmatch_core.plugins import RECORD_HOOKS, PluginState, add_plugin, new_manager
@@ -57,6 +58,7 @@ def pages(registry: Registry) -> dict[str, str]:
         "parts.md": parts_page(registry),
         "pipeline-file.md": pipeline_page(),
         "cli.md": cli_page(registry),
+        "conformance.md": conformance_page(),
     }
     return {name: "\n".join(lines).rstrip() + "\n" for name, lines in made.items()}
 
@@ -75,9 +77,9 @@ def hooks_page() -> Iterator[str]:
     yield from ("## Records", "", _paragraphs(records.__doc__), "")
     yield from ("Every record:", "", *_attributes(records.Spec), "")
     for kind, spec in records.PART_KINDS.items():
-        own = [f for f in attrs.fields(spec) if f.name not in attrs.fields_dict(records.Spec)]
-        more = "".join(f" Also has `{field.name}`." for field in own)
-        yield f"- `{spec.__name__}` (`{kind}`): {_paragraphs(spec.__doc__)}{more}"
+        text = _paragraphs(spec.__doc__).partition("Attributes:")[0]
+        yield f"- `{spec.__name__}` (`{kind}`): {' '.join(text.split())}"
+        yield from (f"  {line}" for line in _attributes(spec))
     yield from ("", "## Capabilities", "", "The words of `needs` and `gives`.", "")
     yield from _table(["capability", "meaning"], [[f"`{n}`", t] for n, t in records.CAPABILITIES.items()])
 
@@ -93,8 +95,8 @@ def _signature(function: object) -> str:
 
 def _attributes(cls: type) -> Iterator[str]:
     """Yield the Attributes section of a docstring as a list."""
-    text = inspect.getdoc(cls) or ""
-    for line in text.partition("Attributes:\n")[2].splitlines():
+    text = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
+    for line in re.sub(r"\n {5,}", " ", text).splitlines():
         name, _, meaning = line.strip().partition(": ")
         yield f"- `{name}`: {meaning}"
 
@@ -123,10 +125,15 @@ def parts_page(registry: Registry) -> Iterator[str]:
             if part.get("family"):
                 yield f"- {part['family']}"
             if part.get("direction"):
-                yield f"- {part['direction']} is better"
+                yield f"- {part['direction']} is better" + (
+                    f", {part['bounds']}" if part.get("bounds") else ""
+                )
             if spec.paper:
                 yield f"- published in {spec.paper}"
+            yield from (f"- exempt from the check {line}" for line in part["exempt"])
             yield from (f"- from `{origin}`, `{spec.factory}`", "")
+            if spec.example:
+                yield from ("```toml", part["example"], "```", "")
             if part["fields"]:
                 yield from (*_fields_table(FieldDoc(**field) for field in part["fields"]), "")
 
@@ -181,6 +188,23 @@ def pipeline_page() -> Iterator[str]:
         fields = [field for field in fields_of(section) if field.name not in {f.name for f in part}]
         if fields:
             yield from _fields_table(fields)
+
+
+# -- conformance ---------------------------------------------------------------------------------------------
+
+
+def conformance_page() -> Iterator[str]:
+    """Yield the lines of the page on the checks of the conformance kit."""
+    yield from ("# Conformance", "", NOTE, "", _paragraphs(testing.__doc__), "")
+    yield "A check has nothing to say of some parts; then it is skipped, with the reason. A part that breaks a law on"
+    yield 'purpose declares it in its record, `exempt={"check": "why"}`, and the reason is printed; an exemption that'
+    yield "is not needed fails."
+    for kind in (testing.EVERY_PART, *records.PART_KINDS):
+        yield from ("", f"## {'every part' if kind == testing.EVERY_PART else kind}", "")
+        yield from _table(
+            ["check", "what it demands"],
+            [[f"`{check.id}`", check.demand] for check in testing.checks_of(kind)],
+        )
 
 
 # -- command line --------------------------------------------------------------------------------------------

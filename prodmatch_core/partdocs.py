@@ -5,9 +5,10 @@ the other parts. `prodmatch plugins show` prints it and the reference is generat
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import attrs
@@ -74,8 +75,69 @@ def described(spec: Spec) -> dict[str, Any]:
         "gives": capabilities_text(spec, "gives"),
         **({"direction": direction} if (direction := getattr(spec, "direction", "")) else {}),
         **({"family": f"k is any whole number from 1: {spec.at(10).name}"} if _is_family(spec) else {}),
+        **({"bounds": bounds} if (bounds := _bounds_text(spec)) else {}),
+        "example": example_of(spec),
+        "exempt": [f"{check}: {reason}" for check, reason in spec.exempt.items()],
         "fields": [attrs.asdict(field) for field in fields_of(spec.config)],
     }
+
+
+def defined(dotted: str) -> str:
+    """Return `file:line` of what `package.module:name` names, found without importing it; empty where it is not."""
+    import ast
+    from importlib.machinery import PathFinder
+
+    module, _, name = dotted.partition(":")
+    steps = module.split(".")
+    places: Sequence[str] | None = None  # sys.path
+    file = ""
+    for depth in range(len(steps)):
+        # Unlike importlib.util.find_spec, this does not import the packages on the way.
+        spec = PathFinder.find_spec(".".join(steps[: depth + 1]), places)
+        if spec is None:
+            return ""
+        places, file = spec.submodule_search_locations, spec.origin or ""
+    if not file.endswith(".py"):
+        return ""
+    with open(file, encoding="utf-8") as stream:
+        body = ast.parse(stream.read()).body
+    lines = [
+        node.lineno
+        for node in body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name
+    ]
+    return f"{file}:{lines[-1]}" if lines else file
+
+
+PLACES: Mapping[str, str] = {
+    "encoder": "[member.encoder]",
+    "negative-generator": "[member.negatives]",
+    "loss": "[[member.loss]]",
+    "graph-sampler": "[member.sampler]",
+    "aggregator": "[aggregator]",
+    "calibrator": "[[calibrator]]",
+    "dataset": "[data]",
+}
+"Kind -> the table of a pipeline file that names such a part."
+
+
+def example_of(spec: Spec) -> str:
+    """Return the record's example as the table of a pipeline file, empty for kinds that no table names."""
+    if spec.kind not in PLACES:
+        return ""
+    place = PLACES[spec.kind].strip("[]")
+    table: Any = {"use": spec.name, **spec.example}
+    for step in reversed(place.split(".")):
+        table = {step: table}
+    text = to_toml(table)
+    return text[text.index(f"[{place}]") :].replace(f"[{place}]", PLACES[spec.kind], 1).strip()
+
+
+def _bounds_text(spec: Spec) -> str:
+    if not isinstance(spec, MeasureSpec) or spec.bounds is None:
+        return ""
+    low, high = ("infinity" if math.isinf(end) else f"{end:g}" for end in spec.bounds)
+    return f"from {low} to {high}"
 
 
 def _is_family(spec: Spec) -> TypeGuard[MeasureSpec]:

@@ -38,7 +38,7 @@ CAPABILITIES: Mapping[str, str] = {
     "nodes": "one vector per graph node",
     "directed": "source vectors on the query side, target vectors on the product side",
     "probabilities": "class probabilities, from a part that fits itself without gradient steps",
-    # what the task's head derives from them
+    # what the task's head derives from them, or an encoder with a head of its own gives
     "logits": "one score per class and example",
     "similarity": "cosine similarities of the batch's embeddings",
     # what a sampler gives
@@ -53,6 +53,7 @@ CAPABILITIES: Mapping[str, str] = {
 "The vocabulary of `needs` and `gives`, with the words errors use for them."
 
 _DOTTED = r"[\w.]+:\w+"
+_DOTTED_OR_NONE = attrs.validators.matches_re(rf"({_DOTTED})?")
 
 Capabilities = frozenset[str] | Callable[[Any], frozenset[str]]
 
@@ -87,6 +88,10 @@ class Spec:
         needs: capabilities that must be there for the part to work; or a function of its configuration.
         gives: capabilities the part adds; or a function of its configuration.
         paper: where the method is published, with section or equation.
+        example: fields of a small, quick instance of the part, as a pipeline file would write them. The conformance
+            kit (`prodmatch_core.testing`) builds the part from it and the reference shows it; a part whose fields
+            all have defaults may leave it out.
+        exempt: id of a check of the conformance kit that the part breaks on purpose -> why. The kit prints the reason.
     """
 
     kind: ClassVar[str]
@@ -99,6 +104,8 @@ class Spec:
     needs: Capabilities = attrs.field(default=frozenset(), converter=_capabilities, validator=_known)
     gives: Capabilities = attrs.field(default=frozenset(), converter=_capabilities, validator=_known)
     paper: str = ""
+    example: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+    exempt: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
     @name.validator
     def _check_name(self, attribute: attrs.Attribute, value: str) -> None:
@@ -186,10 +193,17 @@ class AggregatorSpec(Spec):
     kind: ClassVar[str] = "aggregator"
 
 
+@attrs.frozen(kw_only=True)
 class CalibratorSpec(Spec):
-    """A calibrator: makes probabilities honest and decisions precise (`components.calibrator`)."""
+    """A calibrator: makes probabilities honest and decisions precise (`components.calibrator`).
+
+    Attributes:
+        monotone: whether, of two classes, a greater stated P(match) is never calibrated to a smaller one.
+    """
 
     kind: ClassVar[str] = "calibrator"
+
+    monotone: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -201,15 +215,15 @@ class DatasetSpec(Spec):
             where only reading tells. Lets `validate` check what depends on them.
         writer: `package.module:function` of `(config, folder, overwrite) -> None`, for data that can be written
             as a canonical folder without being held in memory; `prodmatch data make` prefers it.
+        sample: `package.module:function` of `(folder) -> None`, which writes a tiny set of the files the part reads,
+            under the paths that `example` and the defaults name. Without it the part reads no file.
     """
 
     kind: ClassVar[str] = "dataset"
 
     labels: Callable[[Any], tuple[str, ...]] | None = None
-    writer: str = attrs.field(
-        default="",
-        validator=attrs.validators.or_(attrs.validators.in_(("",)), attrs.validators.matches_re(_DOTTED)),
-    )
+    writer: str = attrs.field(default="", validator=_DOTTED_OR_NONE)
+    sample: str = attrs.field(default="", validator=_DOTTED_OR_NONE)
 
     def load_writer(self) -> Any:
         """Import and return the writer, None where there is none.
@@ -218,6 +232,14 @@ class DatasetSpec(Spec):
             PluginError: the module fails to import, or has no such attribute.
         """
         return self._import(self.writer) if self.writer else None
+
+    def load_sample(self) -> Any:
+        """Import and return what writes a tiny set of the files, None where there is none.
+
+        Raises:
+            PluginError: the module fails to import, or has no such attribute.
+        """
+        return self._import(self.sample) if self.sample else None
 
 
 @attrs.frozen(kw_only=True)
@@ -231,6 +253,7 @@ class MeasureSpec(Spec):
         direction: `higher` or `lower`, whichever is better.
         reads: `predictions`, as above, or `ranking`: `factory(ranked) -> values`, one per query
             (`evaluation.ranked`); such a measure works on run files of any system too.
+        bounds: the values it can have, lowest and highest; predictions without a fault reach the better one.
         k: the cut-off of a family's member, set by `at`.
     """
 
@@ -241,6 +264,7 @@ class MeasureSpec(Spec):
     reads: str = attrs.field(
         default="predictions", validator=attrs.validators.in_(("predictions", "ranking"))
     )
+    bounds: tuple[float, float] | None = None
     k: int | None = None
 
     @property

@@ -315,13 +315,18 @@ class Run:
 
     def evaluated(self, split: str = "test") -> Evaluated:
         """Return the decisions of one split in the form measures read."""
+        import polars as pl
+
+        return self.evaluated_of(self.decisions.filter(pl.col("split") == split))
+
+    def evaluated_of(self, rows: pl.DataFrame) -> Evaluated:
+        """Return rows with the columns of `decisions` in the form measures read."""
         import numpy as np
         import polars as pl
 
         from prodmatch_core.evaluation.assess import tie_break_of
         from prodmatch_core.evaluation.evaluated import Evaluated
 
-        rows = self.decisions.filter(pl.col("split") == split)
         index = {label: number for number, label in enumerate(self.scheme.labels)}
         return Evaluated(
             labels=rows["label"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),

@@ -22,18 +22,16 @@ from prodmatch_core.answers.neighbours import NeighbourAnswer
 from prodmatch_core.answers.work import Answer, Arrays, Work
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import resolved, to_toml
-from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.describe import describe
 from prodmatch_core.data.reading import ReadContext
-from prodmatch_core.data.splits import check_references
 from prodmatch_core.errors import RunError
-from prodmatch_core.evaluation.gains import with_profile
 from prodmatch_core.fit import parts_within
 from prodmatch_core.locking import exclusive
 from prodmatch_core.progress import Reporter, Silent
 from prodmatch_core.provenance import provenance
 from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry, default_registry
+from prodmatch_core.rundata import read_dataset
 from prodmatch_core.rundir import Draft, Run, saving, write_json, write_text
 from prodmatch_core.sections import Member, PipelineFile
 from prodmatch_core.stages import Stage, content_key, versions
@@ -156,16 +154,7 @@ class _Runner:
     # -- load ---------------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        part = self.pipeline.data.part
-        context = attrs.evolve(self.context, split=self.pipeline.data.split)
-        dataset: Dataset = part.spec.load()(part.config, context)
-        if self.pipeline.data.positive and dataset.scheme is not None:
-            scheme = attrs.evolve(dataset.scheme, positive=self.pipeline.data.positive)
-            dataset = attrs.evolve(dataset, scheme=scheme)
-        if dataset.scheme is not None:
-            scheme = with_profile(dataset.scheme, self.pipeline.evaluation.gain_profile)
-            dataset = attrs.evolve(dataset, scheme=scheme)
-        check_references(dataset)
+        dataset = read_dataset(self.pipeline, self.context)
         self.fingerprint = dataset.fingerprint()
         task = load_task(self.pipeline.pipeline.task)
         data = task.examples(dataset, self.pipeline)

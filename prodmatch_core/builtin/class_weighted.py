@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prodmatch_core.components.loss import Output, PointwiseLoss
+from prodmatch_core.components.loss import Output, PointwiseLoss, weighted_mean
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.errors import ConfigError, Problem
 
@@ -35,9 +35,9 @@ class ClassWeightedLoss(PointwiseLoss):
 
     def forward(self, output: Output) -> Tensor:
         """Return the mean of the examples' losses under their own and their class's weights."""
-        weights = output.weights.float() * self.class_weights[output.labels]
-        total = weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
-        return (self.per_example(output) * weights).sum() / total
+        return weighted_mean(
+            self.per_example(output), output.weights.float() * self.class_weights[output.labels]
+        )
 
 
 def class_logits(output: Output) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from prodmatch_core.builtin.configs import InBatchSoftmaxConfig
 from prodmatch_core.components.calibrator import positive_classes
-from prodmatch_core.components.loss import Loss, Output
+from prodmatch_core.components.loss import Loss, Output, weighted_mean
 from prodmatch_core.data.dataset import LabelScheme
 
 SAME = 1 - 1e-6
@@ -48,8 +48,7 @@ class InBatchSoftmaxLoss(Loss):
         # A row of weight w is w columns; the pair's own column is there once, however heavy its row.
         log_weights = torch.where(itself, 0.0, weights.log()).masked_fill(left_out, -torch.inf)
         losses = torch.logsumexp(logits + log_weights, dim=1) - logits.diagonal()
-        counted = weights * matching
-        return (losses * counted).sum() / counted.sum().clamp_min(torch.finfo(torch.float32).tiny)
+        return weighted_mean(losses, weights * matching)
 
 
 def same_text(vectors: Tensor) -> Tensor:

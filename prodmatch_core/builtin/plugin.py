@@ -6,7 +6,7 @@ Imports nothing but the records: configuration classes are named by dotted strin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prodmatch_core import hookimpl
@@ -25,8 +25,16 @@ from prodmatch_core.records import (
 HERE = "prodmatch_core.builtin"
 DATA = "prodmatch_core.data"
 EVALUATION = "prodmatch_core.evaluation"
+SAMPLES = "prodmatch_core.testing.samples"
 PAIRS = frozenset({"products", "queries", "judgements"})
 "The tables that a file of judged pairs gives."
+_BOUNDS = {
+    "kappa": (-1.0, 1.0),
+    "quadratic_kappa": (-1.0, 1.0),
+    "nll": (0.0, float("inf")),
+    "brier": (0.0, 2.0),
+}
+"Lowest and highest value of the measures that do not run from 0 to 1."
 
 
 def _texts(config: Any) -> frozenset[str]:
@@ -46,6 +54,15 @@ def _mining_needs(config: Any) -> frozenset[str]:
     return needs(config)
 
 
+_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "groups": {"path": "items.csv"},
+    "edges": {"path": "edges.csv"},
+    "amazon_metadata": {"path": "amazon/meta_Toys.json.gz"},
+    "events": {"path": "events.csv", "categorical": ["device"], "numeric": ["size"]},
+}
+"Examples of the readers of groups, graphs and events; the others read their files by default."
+
+
 @hookimpl
 def prodmatch_encoders() -> Iterator[EncoderSpec]:
     """Return the plain encoders."""
@@ -63,6 +80,7 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         summary="Any Hugging Face encoder, or a small one made on the spot; as cross-encoder or two towers.",
         factory=f"{HERE}.transformer:TransformerEncoder",
         config=f"{HERE}.transformer_config:TransformerConfig",
+        example={"hidden": 32, "layers": 1, "heads": 2, "vocabulary": 400, "max_length": 32},
         needs=_texts,
         gives=_vectors,
         paper="cross-encoder: arXiv 1901.04085, section 2; two towers: arXiv 1908.10084, section 3",
@@ -206,12 +224,14 @@ def prodmatch_calibrators() -> Iterator[CalibratorSpec]:
         name="core.temperature",
         summary="One temperature for all probabilities; changes no decision.",
         factory=f"{HERE}.temperature:TemperatureCalibrator",
+        monotone=True,
         paper="arXiv 1706.04599, section 4.2",
     )
     yield CalibratorSpec(
         name="core.isotonic",
         summary="A non-decreasing curve per class, fitted to what was observed.",
         factory=f"{HERE}.isotonic:IsotonicCalibrator",
+        monotone=True,
         config=f"{HERE}.configs:IsotonicConfig",
         paper="Zadrozny and Elkan, KDD 2002, sections 3 and 4",
     )
@@ -219,6 +239,7 @@ def prodmatch_calibrators() -> Iterator[CalibratorSpec]:
         name="core.threshold",
         summary="Accepts pairs from the P(match) of best F1, or of most recall at a precision.",
         factory=f"{HERE}.threshold:ThresholdCalibrator",
+        monotone=True,
         config=f"{HERE}.configs:ThresholdConfig",
     )
 
@@ -233,6 +254,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         config=f"{DATA}.shop.config:ShopConfig",
         labels=lambda config: ESCI_LABELS,
         writer=f"{DATA}.shop.generate:write_shop",
+        example={"size": 400},
         gives=PAIRS | {"engagements", "events"},
     )
     yield DatasetSpec(
@@ -241,6 +263,8 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         factory=f"{DATA}.pairs:read",
         config=f"{DATA}.pairs_config:PairsConfig",
         labels=lambda config: config.scheme.labels,
+        example={"path": "pairs.csv"},
+        sample=f"{SAMPLES}:pairs",
         gives=PAIRS,
     )
     yield DatasetSpec(
@@ -248,6 +272,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         summary="CrowdFlower search relevance: four grades with rater variance, or binary.",
         factory=f"{DATA}.public_pairs:read_crowdflower",
         config=f"{DATA}.pairs_config:CrowdflowerConfig",
+        sample=f"{SAMPLES}:crowdflower",
         gives=PAIRS,
     )
     yield DatasetSpec(
@@ -255,6 +280,7 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         summary="Home Depot search relevance: mean rating as match and mismatch, or three grades.",
         factory=f"{DATA}.public_pairs:read_homedepot",
         config=f"{DATA}.pairs_config:HomeDepotConfig",
+        sample=f"{SAMPLES}:homedepot",
         gives=PAIRS,
     )
     for name, module, summary in (
@@ -271,6 +297,8 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
             summary=summary,
             factory=f"{DATA}.{name}:read",
             config=f"{DATA}.official_config:{module}Config",
+            example={"folder": "magellan"} if name == "magellan" else {},
+            sample=f"{SAMPLES}:{name}",
             gives=PAIRS,
         )
     yield from _structured()
@@ -279,6 +307,8 @@ def prodmatch_datasets() -> Iterator[DatasetSpec]:
         summary="A folder prodmatch wrote: Parquet tables and dataset.toml.",
         factory=f"{DATA}.folder:read",
         config=f"{DATA}.folder_config:FolderConfig",
+        example={"path": "tiny"},
+        sample=f"{SAMPLES}:canonical",
         gives=PAIRS | {"engagements", "groups", "events"},
     )
 
@@ -350,6 +380,8 @@ def _structured() -> Iterator[DatasetSpec]:
             summary=summary,
             factory=f"{DATA}.{factory}",
             config=f"{DATA}.{config}",
+            example=_EXAMPLES.get(name, {}),
+            sample=f"{SAMPLES}:{name}",
             gives=gives,
         )
 
@@ -399,6 +431,7 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             factory=f"{EVALUATION}.{module}:{name}",
             needs={"classes"},
             direction=direction,
+            bounds=_BOUNDS.get(name, (0.0, 1.0)),
         )
     for name, function, summary in (
         ("ndcg", "ndcg", "Discounted gain of the ranking over the ideal one, averaged over queries."),
@@ -427,6 +460,7 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             needs=frozenset() if name in ("mrr@k", "hit_rate@k") else {"classes"},
             direction="higher",
             reads="ranking",
+            bounds=(0.0, 1.0),
         )
     yield MeasureSpec(
         name="map_at_r",
@@ -434,5 +468,6 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
         factory=f"{EVALUATION}.retrieval:map_at_r",
         needs={"neighbours"},
         direction="higher",
+        bounds=(0.0, 1.0),
         paper="arXiv 2003.08505, section 3.2",
     )

@@ -29,6 +29,8 @@ class TransformerEncoder(Encoder):
     int64; of pairs as a cross-encoder, of each side (`query_ids`, `product_ids`, ...) as two towers.
     """
 
+    exportable = True
+
     def __init__(self, config: TransformerConfig, model: LanguageModel) -> None:
         """Put an encoder around a language model.
 
@@ -107,6 +109,8 @@ class TransformerEncoder(Encoder):
 
     def _vectors(self, batch: Batch, prefix: str = "") -> Tensor:
         mask = batch[f"{prefix}mask"]
+        if not len(mask):  # attention cannot divide nothing among its heads
+            return torch.zeros(0, self.width, device=mask.device)
         arguments = {"attention_mask": mask.long()}
         if f"{prefix}types" in batch:
             arguments["token_type_ids"] = batch[f"{prefix}types"]

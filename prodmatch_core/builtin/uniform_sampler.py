@@ -49,6 +49,11 @@ class UniformSampler(GraphSampler):
             seeds = blocks[-1].inputs
         return blocks[::-1]
 
+    def chances(self, node: int) -> np.ndarray:
+        """Return the same chance for every edge of `node`, (degree,) float64."""
+        degree = int(self.graph.offsets[node + 1] - self.graph.offsets[node])
+        return np.full(degree, 1 / max(degree, 1))
+
     def _layer(self, seeds: np.ndarray, fanout: int, rng: np.random.Generator, excluded: np.ndarray) -> Block:
         # Allowed edges are numbered as if the excluded ones were not there.
         first, end = self.graph.offsets[seeds], self.graph.offsets[seeds + 1]

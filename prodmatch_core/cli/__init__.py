@@ -27,7 +27,8 @@ BROKEN_PIPE = 141
 
 
 def _core(name: str, summary: str) -> CommandSpec:
-    return CommandSpec(name=name, summary=summary, factory=f"prodmatch_core.cli.{name}:{name}")
+    module = name.replace("-", "_")
+    return CommandSpec(name=name, summary=summary, factory=f"prodmatch_core.cli.{module}:{module}")
 
 
 COMMANDS: Mapping[str, CommandSpec] = {
@@ -38,9 +39,12 @@ COMMANDS: Mapping[str, CommandSpec] = {
         _core("show", "Print a pipeline with every default, and draw it."),
         _core("evaluate", "Measure a ranking file of any system against judgements."),
         _core("score", "Score a file of query-product pairs with a finished run."),
+        _core("explain", "Tell why a finished run decides as it does."),
+        _core("export", "Write a run's transformers in a smaller, faster form."),
         _core("report", "Render the report of a finished run again."),
         _core("data", "Make, convert and describe data sets."),
         _core("plugins", "List the installed plugins and their parts."),
+        _core("new-plugin", "Make a folder with a plugin that works, to start from."),
     )
 }
 "The core's own commands, records like a plugin's, so that listing them imports none."

@@ -65,7 +65,8 @@ def negatives(
     import numpy as np
 
     from prodmatch_core.builtin.mined_config import MinedConfig
-    from prodmatch_core.data.batches import BatchWriter, format_of
+    from prodmatch_core.data.batch_writer import BatchWriter
+    from prodmatch_core.data.batches import format_of
     from prodmatch_core.errors import ConfigError, DataError
 
     format_of(out, "Name the output with one of these endings.")

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prodmatch_core.cli import registry_of
+
 if TYPE_CHECKING:
     import polars as pl
 
+    from prodmatch_core.registry import Registry
+
 REQUIRED = ("query", "title")
 "Columns a file of pairs must have."
-ADDED = ("decided", "accepted", "score", "uncertainty")
-"Columns every scored file has, before one `p_<label>` per label."
+ADDED = ("decided", "accepted", "for_review", "score", "uncertainty")
+"Columns a scored file has, before one `p_<label>` per label; `for_review` where a calibrator asks for a person."
 
 
 @click.command()
@@ -30,16 +34,44 @@ ADDED = ("decided", "accepted", "score", "uncertainty")
     show_default=True,
     help="Rows held in memory at a time.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Number format of networks; auto takes bf16 where the processor is faster with it.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["torch", "onnx-int8"]),
+    default="torch",
+    show_default=True,
+    help="What computes; onnx-int8 reads what `prodmatch export RUN --int8` wrote.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
-def score(run: Path, pairs: Path, out: Path, batch_rows: int, quiet: bool) -> None:
+@click.pass_context
+def score(
+    ctx: click.Context,
+    run: Path,
+    pairs: Path,
+    out: Path,
+    batch_rows: int,
+    precision: str,
+    backend: str,
+    quiet: bool,
+) -> None:
     """Score a file of query-product pairs with a finished run.
 
     PAIRS is CSV, TSV, JSON lines or Parquet with the columns query and title, and if you have them
     description, bullets, brand, color, locale, query_id and product_id. OUT has the same rows in the same
-    order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added; its ending
-    says the format. A file of that name is replaced once all rows are scored.
+    order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added, and
+    for_review where a calibrator leaves pairs to a person; its ending says the format. A file of that name is
+    replaced once all rows are scored. The same command goes on where an interrupted one stopped.
     """
-    from prodmatch_core.data.batches import BatchWriter, columns_of, format_of, read_batches
+    from itertools import islice
+
+    from prodmatch_core.data.batch_writer import BatchWriter
+    from prodmatch_core.data.batches import ahead, columns_of, format_of, read_batches
     from prodmatch_core.errors import DataError, did_you_mean
     from prodmatch_core.progress import reporting
 
@@ -56,7 +88,7 @@ def score(run: Path, pairs: Path, out: Path, batch_rows: int, quiet: bool) -> No
         )
     from prodmatch_core.pipeline import Pipeline
 
-    fitted = Pipeline.load(run)
+    fitted = Pipeline.load(run, precision, backend)
     taken = [name for name in ADDED if name in columns]
     taken += [f"p_{label}" for label in fitted.scheme.labels if f"p_{label}" in columns]
     if taken:
@@ -64,12 +96,33 @@ def score(run: Path, pairs: Path, out: Path, batch_rows: int, quiet: bool) -> No
             f"{pairs}: has column{'s' if len(taken) > 1 else ''} {', '.join(taken)}, which the scores are "
             "written to. Rename or drop what the file has."
         )
-    with reporting(quiet) as reporter, BatchWriter.open(out) as writer:
-        for frame in read_batches(pairs, batch_rows):
+    key = _key(registry_of(ctx), run, pairs, f"batch-rows {batch_rows}, precision {precision}, {backend}")
+    with reporting(quiet) as reporter, BatchWriter.open(out, key) as writer:
+        if writer.rows:
+            reporter.message(f"{writer.rows} rows were scored before")
+        for frame in ahead(islice(read_batches(pairs, batch_rows), writer.batches, None)):
             _check_texts(frame, pairs, writer.rows)
             writer.write(fitted.predict(frame))
             reporter.message(f"scored {writer.rows} rows")
     click.echo(out)
+
+
+def _key(registry: Registry, run: Path, pairs: Path, options: str) -> str:
+    """Return what the scores depend on: the run's files, the file of pairs, options and versions."""
+    from prodmatch_core.provenance import LIBRARIES
+    from prodmatch_core.stages import versions
+
+    plugins = (plugin.distribution for plugin in registry.plugins)
+    files = [pairs, *sorted(file for file in run.rglob("*") if file.is_file())]
+    states = [(str(file.resolve()), file.stat()) for file in files]
+    lines = [f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states]
+    return "\n".join(
+        [
+            options,
+            *(f"{name} {version}" for name, version in sorted(versions([*plugins, *LIBRARIES]).items())),
+            *lines,
+        ]
+    )
 
 
 def _check_texts(frame: pl.DataFrame, path: Path, before: int) -> None:

@@ -5,22 +5,48 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
+import attrs
 import click
 
+if TYPE_CHECKING:
+    from rich.text import Text
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+
+@attrs.frozen
+class Bar:
+    """A number as a bar: as long as its share of `largest`, its sign told by character or colour."""
+
+    value: float
+    largest: float
+    width: int
+    "Cells of the longest bar."
+
+    @property
+    def cells(self) -> int:
+        """Return the bar's length."""
+        return round(self.width * abs(self.value) / self.largest) if self.largest else 0
+
+    def __str__(self) -> str:
+        return ("+" if self.value > 0 else "-") * self.cells
+
+
+Cell = str | Bar
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[int] = ()) -> None:
     """Print a table. On a terminal Rich draws it; elsewhere it is plain text that `cut` and `diff` can read.
 
     Args:
         headers: names of the columns.
-        rows: one text per column.
+        rows: one text or bar per column.
         right: columns that are aligned to the right.
     """
     if sys.stdout.isatty():
         _print_rich(headers, rows, right)
     else:
-        for line in lines([headers, *rows], right):
+        for line in lines([headers, *([str(cell) for cell in row] for row in rows)], right):
             click.echo(line)
 
 
@@ -44,7 +70,7 @@ def _width(text: str) -> int:
     )
 
 
-def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
+def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[int]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -54,5 +80,12 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     for index, header in enumerate(headers):
         table.add_column(header, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # Text, so that brackets in a cell are not taken as markup
+        # Text, so that brackets in a cell are not taken as markup
+        table.add_row(*(_drawn(cell) if isinstance(cell, Bar) else Text(cell) for cell in row))
     Console().print(table)
+
+
+def _drawn(bar: Bar) -> Text:
+    from rich.text import Text
+
+    return Text("━" * bar.cells, style="green" if bar.value > 0 else "red")

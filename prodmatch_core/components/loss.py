@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from prodmatch_core.data.dataset import LabelScheme
 
+LEAST_WEIGHT = 1e-12
+"Sums of weights below this count as this."
+
 
 @attrs.define(eq=False, slots=False)
 class Output:
@@ -24,6 +27,7 @@ class Output:
         logits: (batch, classes) float, or None.
         embeddings: (batch, width) float vectors of the items (or queries), or None.
         references: (batch, width) float vectors of the other tower (products), or None where there is one tower.
+        uncertainty: (batch,) float, how unsure the member is of each example, or None.
     """
 
     labels: Tensor
@@ -31,6 +35,7 @@ class Output:
     logits: Tensor | None = None
     embeddings: Tensor | None = None
     references: Tensor | None = None
+    uncertainty: Tensor | None = None
 
     @functools.cached_property
     def similarity(self) -> Tensor:
@@ -72,6 +77,15 @@ class Learnt:
     width: int
 
 
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean of `values` (n,) under `weights` (n,), float32; 0, with a gradient, where no row has a weight.
+
+    The sum of weights is kept away from 0 by so much that a gradient does not overflow, whatever factor the loss has.
+    """
+    weights = weights.float()
+    return (values.float() * weights).sum() / weights.sum().clamp_min(LEAST_WEIGHT)
+
+
 class Loss(nn.Module, ABC):
     """One term of a member's loss: a weighted mean, so that weight 2 is a row twice and weight 0 a row absent."""
 
@@ -94,6 +108,4 @@ class PointwiseLoss(Loss):
 
     def forward(self, output: Output) -> Tensor:
         """Return the mean of the examples' losses under the output's weights."""
-        weights = output.weights.float()
-        total = weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
-        return (self.per_example(output) * weights).sum() / total
+        return weighted_mean(self.per_example(output), output.weights)

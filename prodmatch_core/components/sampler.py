@@ -30,3 +30,11 @@ class GraphSampler(ABC):
             rng: source of every random choice.
             exclude: (m,) int64 sorted positions of edges that must not be sampled (the supervised ones), or None.
         """
+
+    def chances(self, node: int) -> np.ndarray | None:
+        """Return the chance of each edge of `node` to be the one taken where one is taken, (degree,) float64.
+
+        They sum to 1 and are in the order of the graph's arrays. The default, None, leaves it unsaid. The conformance
+        kit holds what is drawn with a fan-out of one against it.
+        """
+        return None

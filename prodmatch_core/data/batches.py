@@ -1,4 +1,4 @@
-"""Tables of any length, a batch at a time: read CSV, TSV, JSON lines and Parquet, write them atomically.
+"""Tables of any length read a batch at a time: CSV, TSV, JSON lines and Parquet.
 
 For work that must not hold a whole catalogue in memory, such as scoring. Text formats may be gzipped. CSV is
 read by the standard library: it knows quoted line breaks and row numbers, and is never slower than a model.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
-import attrs
 import polars as pl
 
 from prodmatch_core.errors import DataError
@@ -176,83 +175,11 @@ def _read_parquet(path: Path, rows: int) -> Iterator[pl.DataFrame]:
         raise DataError(f"{path}: not a Parquet file, or damaged: {first}.") from None
 
 
-@attrs.define
-class BatchWriter:
-    """Writes tables one after the other into a file that is there whole or not at all.
-
-    Use as a context manager: `with BatchWriter.open(path) as writer: writer.write(frame)`. The format follows
-    the suffix. Parquet batches wait as files of their own beside `path` and are joined at the end.
-    """
-
-    path: Path
-    suffix: str
-    _folder: Path
-    _count: int = 0
-    rows: int = 0
-    "Rows written so far."
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Make a writer.
-
-        Raises:
-            DataError: the format is unknown, or the folder is missing or cannot be written to.
-        """
-        suffix = format_of(path, "Name the output with one of these endings.")
-        folder = path.with_name(f".{path.name}.partial")
-        try:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written: {error.strerror}. Choose another output.") from None
-        return cls(path, suffix, folder)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        except OSError as error:
-            raise DataError(
-                f"{self.path}: cannot be written: {error}. Free space or choose another output."
-            ) from None
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def write(self, frame: pl.DataFrame) -> None:
-        """Append the rows of `frame`; all frames must have the same columns.
-
-        Raises:
-            DataError: the disk is full or cannot be written to.
-        """
-        try:
-            self._write(frame)
-        except OSError as error:
-            raise DataError(
-                f"{self.path}: cannot be written: {error}. Free space or choose another output."
-            ) from None
-        self._count += 1
-        self.rows += frame.height
-
-    def _write(self, frame: pl.DataFrame) -> None:
-        if self.suffix == ".parquet":
-            frame.write_parquet(self._folder / f"{self._count:08d}.parquet")
-            return
-        if self.suffix in SEPARATORS:
-            text = frame.write_csv(separator=SEPARATORS[self.suffix], include_header=self._count == 0)
-        else:
-            text = frame.write_ndjson()
-        opener = gzip.open if self.path.suffix.lower() == ".gz" else open
-        with opener(self._folder / "text", "ab") as stream:
-            stream.write(text.encode())
-
-    def _finish(self) -> None:
-        whole = self._folder / ("whole.parquet" if self.suffix == ".parquet" else "text")
-        if self.suffix == ".parquet" and self._count:
-            parts = [self._folder / f"{number:08d}.parquet" for number in range(self._count)]
-            pl.scan_parquet(parts).sink_parquet(whole, maintain_order=True)
-        elif not self._count:
-            whole.touch()
-        whole.replace(self.path)
+def ahead(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield `batches` while a thread makes the next one: reading goes on while a model computes."""
+    iterator = iter(batches)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(next, iterator, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, iterator, None)
+            yield batch

@@ -74,27 +74,61 @@ class _Side:
     chars: Ints
 
 
+@attrs.frozen(eq=False)
+class WordFrequencies:
+    """In how many texts of a catalogue each word is: what a part that weighs words keeps of where it learnt."""
+
+    word: Hashes
+    "(words,) uint64, ascending."
+    count: Ints
+    "(words,) int64, texts that have the word."
+    texts: int
+    "How many texts there are."
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> WordFrequencies:
+        """Count the words of `texts`."""
+        return cls._of_bag(_read(texts).words, len(texts))
+
+    @classmethod
+    def _of_bag(cls, words: _Bag, texts: int) -> WordFrequencies:
+        word, count = np.unique(words.item, return_counts=True)
+        return cls(word, count.astype(np.int64), texts)
+
+    def idf(self, words: Hashes) -> Floats:
+        """Return the smoothed inverse document frequency of each of `words`, (n,) float64, at least about 1."""
+        found = np.zeros(len(words), dtype=np.int64)
+        if len(self.word):
+            place = np.minimum(np.searchsorted(self.word, words), len(self.word) - 1)
+            found = np.where(self.word[place] == words, self.count[place], 0)
+        return np.log((1 + self.texts) / (1 + found)) + 1
+
+
 def overlap_features(
     queries: Sequence[str],
     titles: Sequence[str],
     query_rows: npt.NDArray[np.integer],
     product_rows: npt.NDArray[np.integer],
+    frequencies: WordFrequencies | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return overlap features of pairs of texts.
 
     Args:
         queries: unique queries.
-        titles: unique titles; words are weighed by their inverse document frequency among these.
+        titles: unique titles.
         query_rows: (n,) index into `queries` of each pair.
         product_rows: (n,) index into `titles` of each pair.
+        frequencies: words are weighed by their inverse document frequency in this catalogue; None: among `titles`, so
+            that the features of a pair depend on what else is there.
 
     Returns:
         (n, len(FEATURE_NAMES)) float32, all finite. `number_coverage` is -1 where the query has no number.
     """
     left, right = _read(queries), _read(titles)
     q, p = np.asarray(query_rows, dtype=np.int64), np.asarray(product_rows, dtype=np.int64)
-    frequency = _document_frequency(right.words, left.words)
-    idf = np.log((1 + len(titles)) / (1 + frequency)) + 1
+    if frequencies is None:
+        frequencies = WordFrequencies._of_bag(right.words, len(titles))
+    idf = frequencies.idf(left.words.item)
     parts = [
         _pair_features(left, right, idf, q[i : i + _CHUNK], p[i : i + _CHUNK])
         for i in range(0, len(q), _CHUNK)
@@ -220,15 +254,6 @@ def _bag(owner: Ints, item: Hashes, texts: int) -> _Bag:
     new[1:] = (owner[1:] != owner[:-1]) | (item[1:] != item[:-1])
     owner, item = owner[new], item[new]
     return _Bag(np.searchsorted(owner, np.arange(texts + 1)), item)
-
-
-def _document_frequency(titles: _Bag, queries: _Bag) -> Floats:
-    """Return, for each item of the queries' bag, the number of titles that have it."""
-    known, count = np.unique(titles.item, return_counts=True)
-    if not len(known):
-        return np.zeros(len(queries.item))
-    place = np.minimum(np.searchsorted(known, queries.item), len(known) - 1)
-    return np.where(known[place] == queries.item, count[place], 0).astype(np.float64)
 
 
 def _expand(bag: _Bag, rows: Ints) -> tuple[Ints, Ints]:

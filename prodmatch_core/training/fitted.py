@@ -34,11 +34,15 @@ class FittedMember:
 
     def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
         """Return class probabilities, (n, classes) float64."""
+        return self.predict_with_uncertainty(corpus, examples)[0]
+
+    def predict_with_uncertainty(self, corpus: Corpus, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+        """Return class probabilities, and how unsure the member is, (n,) float64: NaN where it cannot say."""
         if isinstance(self.model, MemberModel):
-            return prediction.predict(
+            return prediction.predict_with_uncertainty(
                 self.model, self.model.encoder.prepare(corpus), examples, self.precision
             )
-        return self.model.predict(corpus, examples)
+        return self.model.predict_with_uncertainty(corpus, examples)
 
     def vectors(self, corpus: Corpus, reads: Sequence[tuple[str, np.ndarray]]) -> list[np.ndarray]:
         """Return the vectors of each (side, rows) as the task compares them, (n, width) float32 each."""
@@ -87,4 +91,13 @@ class FittedMember:
                 f"{folder}: member {member.name} cannot be loaded: {error}. The run directory is damaged or was "
                 "made by other versions; provenance.json lists them."
             ) from error
-        return cls(member.name, member.encoder, model.eval(), saved["precision"])
+        model = model.eval().to(prediction.device())
+        return cls(member.name, member.encoder, model, saved["precision"])
+
+    def in_precision(self, precision: str) -> FittedMember:
+        """Return the member computing in `precision`, or for "auto" in the fastest its device has."""
+        if not isinstance(self.model, MemberModel):
+            return self
+        if precision == "auto" and self.precision == "fp32":
+            precision = prediction.fastest_precision(prediction.device())
+        return self if precision == "auto" else attrs.evolve(self, precision=precision)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import Prepared, Rows
 from prodmatch_core.data.corpus import Examples
@@ -39,13 +39,32 @@ def rows_of(examples: Examples, sides: Sequence[str]) -> tuple[Rows, Rows]:
     )
 
 
+def device() -> torch.device:
+    """Return the device to predict on: the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fastest_precision(device: torch.device) -> str:
+    """Return bf16 where the device multiplies matrices of it faster than of fp32, else fp32.
+
+    On a CPU that takes tile instructions (AMX). AVX-512 alone knows bf16 too but gains nothing by it.
+    """
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return "bf16" if supported is not None and supported() else "fp32"
+
+
 @contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[torch.device]:
-    """Put a model into evaluation mode, give its device, and put the mode back afterwards."""
+def evaluating(model: nn.Module, precision: str = "fp32") -> Iterator[torch.device]:
+    """Put a model into evaluation mode, compute in `precision`, give its device; put the mode back afterwards."""
     was_training = model.training
     model.eval()
+    device = next(model.parameters()).device
     try:
-        yield next(model.parameters()).device
+        # Weights are cast once for all batches of the block.
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            yield device
     finally:
         model.train(was_training)
 
@@ -71,11 +90,10 @@ def vectors(
     """
     examples = Examples(rows, rows, np.zeros(len(rows)), np.ones(len(rows)))
     result = np.empty((len(rows), 0), dtype=np.float32)
-    with evaluating(model) as device:
+    with evaluating(model, precision) as device:
         for number, part in enumerate(budget_batches(prepared.lengths(*rows_of(examples, [side])), budget)):
             batch, labels, weights = to_tensors(prepared, examples.take(part), device, [side])
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-                output, _ = model(batch, labels, weights)
+            output, _ = model(batch, labels, weights)
             # One tower, or the query's: embeddings; the other tower's vectors are references.
             found = (
                 output.references if side == "product" and output.embeddings is None else output.embeddings
@@ -100,15 +118,29 @@ def predict(
     Pairs are batched by length within a budget of padded tokens; neither order nor batch mates change a result
     beyond rounding.
     """
+    return predict_with_uncertainty(model, prepared, examples, precision, budget)[0]
+
+
+@torch.inference_mode()
+def predict_with_uncertainty(
+    model: MemberModel,
+    prepared: Prepared,
+    examples: Examples,
+    precision: str = "fp32",
+    budget: int = TOKEN_BUDGET,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `predict` does, and how unsure the model is of each example, (n,) float64, NaN if it cannot say."""
     result: np.ndarray | None = None
-    with evaluating(model) as device:
+    uncertainty = np.full(len(examples), np.nan)
+    with evaluating(model, precision) as device:
         for rows in budget_batches(prepared.lengths(examples.query, examples.product), budget):
             batch, labels, weights = to_tensors(prepared, examples.take(rows), device, model.task.sides)
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-                output, _ = model(batch, labels, weights)
+            output, _ = model(batch, labels, weights)
             assert output.logits is not None
             probabilities = output.logits.double().softmax(dim=-1).cpu().numpy()
             if result is None:
                 result = np.empty((len(examples), probabilities.shape[1]))
             result[rows] = probabilities
-    return np.empty((0, 0)) if result is None else result
+            if output.uncertainty is not None:
+                uncertainty[rows] = output.uncertainty.double().cpu().numpy()
+    return np.empty((0, 0)) if result is None else result, uncertainty

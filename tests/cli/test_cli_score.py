@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodmatch_core.data.batches import BatchWriter, read_batches
+from prodmatch_core.data.batch_writer import BatchWriter
+from prodmatch_core.data.batches import read_batches
 from prodmatch_core.data.dataset import LabelScheme
-from prodmatch_core.errors import DataError
+from prodmatch_core.errors import DataError, RunError
 
 PAIRS = pl.DataFrame(
     {
@@ -29,13 +34,17 @@ class FakeFitted:
 
     scheme = LabelScheme("binary", ("match", "mismatch"), (1, 0), ("match",))
     batches: list[int]
+    stops_at: int | None
+    precision: str
 
     @classmethod
-    def load(cls, path: Path) -> FakeFitted:
-        cls.batches = []
+    def load(cls, path: Path, precision: str, backend: str) -> FakeFitted:
+        cls.batches, cls.precision = [], precision
         return cls()
 
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if len(self.batches) == self.stops_at:
+            raise KeyboardInterrupt
         self.batches.append(frame.height)
         share = frame["title"].str.len_chars().cast(pl.Float64) / 100
         return frame.with_columns(
@@ -51,7 +60,7 @@ class FakeFitted:
 @pytest.fixture
 def fitted(stand_in: Callable[..., None]) -> type[FakeFitted]:
     stand_in("prodmatch_core.pipeline", Pipeline=FakeFitted)
-    FakeFitted.batches = []
+    FakeFitted.batches, FakeFitted.stops_at = [], None
     return FakeFitted
 
 
@@ -108,6 +117,98 @@ def test_failure_in_a_later_batch_leaves_the_old_output(invoke, fitted) -> None:
     )
     assert Path("out.csv").read_text() == "old"
     assert sorted(path.name for path in Path().iterdir()) == ["out.csv", "p.toml", "pairs.csv"]
+
+
+def interrupted(invoke, fitted, *words: str) -> None:
+    fitted.stops_at = 2
+    invoke(*words)
+    fitted.stops_at = None
+    assert fitted.batches == [3, 3]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_interrupted_scoring_goes_on_to_the_same_bytes(invoke, fitted, suffix: str) -> None:
+    write(Path("pairs.csv"))
+    words = ("score", "run", "pairs.csv", "-o", f"out.{suffix}", "--batch-rows", "3")
+    invoke(*words, "--quiet")
+    undisturbed = Path(f"out.{suffix}").read_bytes()
+    Path(f"out.{suffix}").unlink()
+    interrupted(invoke, fitted, *words)
+    assert not Path(f"out.{suffix}").exists()
+    assert invoke(*words).stderr == "6 rows were scored before\nscored 7 rows\n"
+    assert fitted.batches == [1]
+    assert Path(f"out.{suffix}").read_bytes() == undisturbed
+    assert sorted(p.name for p in Path().iterdir() if "out" in p.name) == [f"out.{suffix}"]
+
+
+def test_other_pairs_other_options_or_another_model_start_anew(invoke, fitted) -> None:
+    words = ("score", "run", "pairs.csv", "-o", "out.csv", "--batch-rows", "3", "--quiet")
+    write(Path("pairs.csv"))
+    Path("run").mkdir()
+    interrupted(invoke, fitted, *words)
+    invoke(*words, "--precision", "fp32")
+    assert (fitted.batches, fitted.precision) == ([3, 3, 1], "fp32")
+    interrupted(invoke, fitted, *words)
+    write(Path("pairs.csv"), PAIRS.reverse())
+    invoke(*words)
+    assert fitted.batches == [3, 3, 1]
+    interrupted(invoke, fitted, *words)
+    Path("run/model.safetensors").write_bytes(b"other")
+    invoke(*words)
+    assert fitted.batches == [3, 3, 1]
+
+
+def test_killed_writer_leaves_whole_batches_only(tmp_path: Path) -> None:
+    path = tmp_path / "out.parquet"
+    script = f"""
+import os, signal
+from pathlib import Path
+import polars as pl
+from prodmatch_core.data.batch_writer import BatchWriter
+with BatchWriter.open(Path({str(path)!r}), "key") as writer:
+    writer.write(pl.DataFrame({{"a": [1, 2]}}))
+    writer.write(pl.DataFrame({{"a": [3]}}))
+    (writer._folder / "unfinished").write_bytes(b"half of a bat")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    with BatchWriter.open(path, "key") as writer:
+        assert (writer.batches, writer.rows) == (2, 3)
+        writer.write(pl.DataFrame({"a": [4]}))
+    assert pl.read_parquet(path)["a"].to_list() == [1, 2, 3, 4]
+
+
+def test_full_disk_keeps_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.jsonl"
+    frame = pl.DataFrame({"a": [1]})
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill() -> None:
+        with BatchWriter.open(path, "key") as writer:
+            writer.write(frame)
+            monkeypatch.setattr(Path, "write_bytes", full)
+            writer.write(frame)
+
+    with pytest.raises(DataError) as caught:
+        fill()
+    assert str(caught.value) == (
+        f"{path}: cannot be written: [Errno 28] No space left on device. Free space or choose another output."
+    )
+    monkeypatch.undo()
+    with BatchWriter.open(path, "key") as writer:
+        assert writer.batches == 1
+
+
+def test_second_writer_of_a_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with (
+        BatchWriter.open(path),
+        pytest.raises(RunError, match=r"out\.csv: is being written by another run"),
+        BatchWriter.open(path),
+    ):
+        raise AssertionError("a second writer got in")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mutations import broken, broken_tree, toml
-from official_files import write_esci, write_magellan, write_wands
 from prodmatch_core.data import esci, folder, magellan, pairs, public_pairs, wands
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.folder_config import FolderConfig
@@ -23,6 +22,7 @@ from prodmatch_core.data.official_config import EsciConfig, MagellanColumns, Mag
 from prodmatch_core.data.pairs_config import CrowdflowerConfig, HomeDepotConfig, PairsConfig
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.errors import ProdmatchError
+from prodmatch_core.testing.official_files import write_esci, write_magellan, write_wands
 
 PAIRS = pl.DataFrame(
     {

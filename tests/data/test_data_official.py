@@ -13,12 +13,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from official_files import esci_frames, write_esci, write_magellan, write_wands
 from prodmatch_core.data import esci, magellan, wands
 from prodmatch_core.data.dataset import ESCI, Dataset
 from prodmatch_core.data.official_config import EsciConfig, MagellanColumns, MagellanConfig, WandsConfig
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.errors import DataError
+from prodmatch_core.testing.official_files import esci_frames, write_esci, write_magellan, write_wands
 
 EXAMPLES = "shopping_queries_dataset_examples.parquet"
 PRODUCTS = "shopping_queries_dataset_products.parquet"

@@ -7,11 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from official_files import esci_frames, write_esci, write_magellan, write_wands
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.rundir import Run
 from prodmatch_core.runner import run_pipeline
+from prodmatch_core.testing.official_files import esci_frames, write_esci, write_magellan, write_wands
 
 SMALL = (
     "member.0.encoder.buckets=512",

@@ -9,40 +9,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 
-from prodmatch_core.data.dataset import Dataset
+from prodmatch_core.cli import cli
 from prodmatch_core.data.folder import write_folder
 from prodmatch_core.errors import RunError
 from prodmatch_core.evaluation.retrieved import cosine_scorer
 from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.registry import default_registry
 from prodmatch_core.rundir import Run
+from prodmatch_core.testing.worlds import item_groups
 
 Runs = Callable[..., Run]
-
-
-def item_groups() -> Dataset:
-    """Return 80 groups of 4 titles: two words that name the group among words that do not."""
-    rng = np.random.default_rng(0)
-    names = [
-        f"{a}{b}" for a in ("kor", "vel", "mis", "tra", "lun") for b in ("ba", "do", "gi", "pe", "su", "xo")
-    ]
-    chosen = [(names[i % 30], names[(7 * i + i // 30) % 30]) for i in range(80)]
-    rows = []
-    for number, words in enumerate(chosen):
-        split = ("train", "train", "train", "valid", "test")[number % 5]
-        for copy in range(4):
-            noise = rng.choice(["new", "sale", "best", "2024", "original", "promo"], 2, replace=False)
-            title = " ".join(rng.permutation([*words, *noise]))
-            rows.append({"id": f"i{number}-{copy}", "group": f"g{number}", "split": split, "title": title})
-    frame = pl.DataFrame(rows)
-    return Dataset(
-        "groups",
-        products=frame.select(product_id="id", locale=pl.lit("en"), title="title"),
-        groups=frame.select(item_id="id", group="group", split="split"),
-        source="made for tests",
-    )
 
 
 MEMBER: dict[str, dict[str, Any]] = {
@@ -141,3 +120,49 @@ def test_the_same_seed_gives_the_same_run(runs: dict[str, Run], run_tree: Runs, 
 def test_pairs_are_not_scored_with_a_run_that_ranks(runs: dict[str, Run]) -> None:
     with pytest.raises(RunError, match="a run of the task embed does not score pairs of query and title"):
         Pipeline.load(runs["embed"].path)
+
+
+def explain(run: Run, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["explain", str(run.path), *words])
+
+
+def test_explain_shows_the_neighbours_of_an_item(runs: dict[str, Run]) -> None:
+    result = explain(runs["embed"], "--query-id", "i4-0", "--top", "2")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("i4-0: ")
+    assert lines[1:4] == ["group g4; 3 neighbours are right", "", lines[3]]
+    assert lines[3].split() == ["rank", "neighbour", "cosine", "right", "title"]
+    assert [line.split()[0] for line in lines[4:]] == ["1", "2"]
+
+
+def test_explain_tells_what_a_run_that_ranks_offers(runs: dict[str, Run]) -> None:
+    run = runs["embed"]
+    first = run.neighbours["query"][0]
+    result = explain(run, "--query", "red", "--title", "red lamp")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"{run.path}: a run of the task embed ranks neighbours and decides on no pairs. Name one of its test items by "
+        f'--query-id, e.g. --query-id "{first}", to see what was found for it; `prodmatch report` shows its surest '
+        "mistakes.\n",
+    )
+
+
+def test_explain_knows_test_items_only(runs: dict[str, Run]) -> None:
+    run = runs["embed"]
+    result = explain(run, "--query-id", "i0-0")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f'{run.path}: "i0-0" is none of the 64 test items whose neighbours were kept; the first is '
+        f'"{run.neighbours["query"][0]}". neighbours.parquet lists them.\n',
+    )
+
+
+def test_explain_has_no_words_for_events(runs: dict[str, Run]) -> None:
+    run = runs["convert"]
+    result = explain(run)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"{run.path}: a run of the task convert decides on events, which have features and no words. `prodmatch "
+        "report` shows what its figures rest on; decisions.parquet has its answer on every event.\n",
+    )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodmatch_core.data.lexical import FEATURE_NAMES, overlap_features
+from prodmatch_core.data.lexical import FEATURE_NAMES, WordFrequencies, overlap_features
 
 
 def one(query: str, title: str, *others: str) -> dict[str, float]:
@@ -111,3 +111,18 @@ def test_word_overlap_equals_that_of_plain_sets(queries, titles):
     got = overlap_features(queries, titles, q, p)[:, FEATURE_NAMES.index("missing_words")]
     expected = [len(words(queries[i]) - words(titles[j])) for i, j in zip(q, p, strict=True)]
     assert got.tolist() == expected
+
+
+def test_kept_word_frequencies_make_a_pairs_features_independent_of_other_titles() -> None:
+    kept = WordFrequencies.of(["red lamp", "red chair", "blue lamp"])
+    pair = np.array([0])
+    alone = overlap_features(["red lamp"], ["red rug"], pair, pair, kept)
+    crowded = overlap_features(["red lamp"], ["red rug", *["lamp"] * 50], pair, pair, kept)
+    np.testing.assert_array_equal(alone, crowded)
+
+
+def test_the_frequency_of_a_word_is_the_number_of_texts_that_have_it() -> None:
+    kept = WordFrequencies.of(["red red lamp", "red chair", "blue lamp"])
+    assert sorted(kept.count.tolist()) == [1, 1, 2, 2]
+    weights = overlap_features(["chair"], ["x"], np.array([0]), np.array([0]), kept)
+    assert weights[0, FEATURE_NAMES.index("missing_idf")] == pytest.approx(np.log(4 / 2) + 1)

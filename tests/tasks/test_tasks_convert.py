@@ -10,7 +10,7 @@ from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.errors import DataError
 from prodmatch_core.sections import ConvertSection
 from prodmatch_core.tasks.base import TaskData, load_task
-from task_pipelines import task_pipeline
+from prodmatch_core.testing.worlds import task_pipeline
 
 START = datetime(2024, 5, 1)
 

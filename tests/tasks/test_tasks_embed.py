@@ -6,7 +6,7 @@ import pytest
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.errors import DataError
 from prodmatch_core.tasks.base import TaskData, load_task
-from task_pipelines import task_pipeline
+from prodmatch_core.testing.worlds import task_pipeline
 
 
 def grouped(rows: list[tuple[str, str, str]], products: list[str] | None = None) -> Dataset:

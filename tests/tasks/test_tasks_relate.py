@@ -11,7 +11,7 @@ from prodmatch_core.data.reading import SplitConfig
 from prodmatch_core.errors import DataError
 from prodmatch_core.sections import RelateSection
 from prodmatch_core.tasks.base import TaskData, load_task
-from task_pipelines import task_pipeline
+from prodmatch_core.testing.worlds import task_pipeline
 
 CIRCLE = [(f"p{i:02}", f"p{(i + 1) % 20:02}") for i in range(20)]
 

@@ -43,6 +43,7 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         summary="Boosted trees over word, character and number overlap of query and product.",
         config=LexicalGBDTConfig,
         factory="prodmatch_baselines.lexical_gbdt:LexicalGBDT",
+        example={"rounds": 30, "leaf_rows": 5},
         needs={"pair_texts", "class_labels"},
         gives={"probabilities"},
         paper="the GBDT baseline of arXiv 2005.03624, section 4",

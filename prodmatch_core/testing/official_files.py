@@ -124,8 +124,11 @@ def write_wands(folder: Path, queries: int = 60) -> None:
     _tabs(folder / "product.csv", columns, products)
 
 
-def write_magellan(folder: Path, queries: int = 40, tables: bool = True) -> None:
-    """Write a Magellan folder: numbers and two tables, or both records in every row."""
+def write_magellan(folder: Path, queries: int = 40, tables: bool = True, whole_queries: bool = False) -> None:
+    """Write a Magellan folder: numbers and two tables, or both records in every row.
+
+    Pairs are dealt out to the splits, as in the public sets, or `whole_queries` are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pairs = {(query, product["number"]): (text, grade) for query, text, product, grade in judged(queries)}
     left = {query: [text, "acme"] for (query, _), (text, _) in pairs.items()}
@@ -136,7 +139,7 @@ def write_magellan(folder: Path, queries: int = 40, tables: bool = True) -> None
     columns = ["title", "manufacturer"]
     splits: dict[str, list[list[Any]]] = {"train": [], "valid": [], "test": []}
     for number, ((query, product), (_, grade)) in enumerate(pairs.items()):
-        split = ("train", "train", "train", "valid", "test")[number % 5]
+        split = ("train", "train", "train", "valid", "test")[(query if whole_queries else number) % 5]
         row: list[Any] = [query, product, int(grade == 0)]
         if not tables:
             row = [number, int(grade == 0), query, *left[query], product, *right[product]]
