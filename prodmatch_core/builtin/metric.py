@@ -85,6 +85,8 @@ def _copies(weights: Tensor) -> Tensor:
 def pair_labels(queries: Tensor, products: Tensor, matching: Tensor) -> tuple[Tensor, Tensor]:
     """Return a class for each query and each product of the batch: equal where the pair matches."""
     rows = torch.arange(len(queries), device=queries.device)
+    if not len(rows):
+        return rows, rows
     asked = same_text(queries).int().argmax(dim=1)
     # Products of pairs that do not match get a class of their own, below every query's.
     return asked, torch.where(matching, asked, -1 - rows)

@@ -9,7 +9,6 @@ from pytorch_metric_learning import losses
 from torch.nn import functional
 
 from prodmatch_core.components.loss import Learnt, Loss, Output
-from prodmatch_core.registry import Registry
 from prodmatch_core.tasks.embed import SAME
 from prodmatch_tcm import plugin
 from prodmatch_tcm.contrastive import ContrastiveLoss
@@ -199,18 +198,3 @@ def test_chunks_change_no_rank_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = made("smooth_ap")(batch())
     monkeypatch.setattr("prodmatch_tcm.ranks.CHUNK", 9)
     assert made("smooth_ap")(batch()).item() == pytest.approx(whole.item(), rel=1e-6)
-
-
-def test_the_records_name_what_exists() -> None:
-    from prodmatch_core.plugins import PluginState, add_plugin, new_manager
-
-    manager, state = new_manager(), PluginState("tcm", "prodmatch-tcm", "0", "prodmatch_tcm.plugin")
-    add_plugin(manager, plugin, state)
-    registry = Registry(manager, [state])
-    for kind in ("loss", "measure", "command"):
-        specs = [
-            spec for spec in registry.specs(kind) if registry.owner(spec).distribution == "prodmatch-tcm"
-        ]
-        assert specs
-        for spec in specs:
-            assert callable(spec.load()), spec.name

@@ -254,6 +254,22 @@ def test_quantile_margins_are_the_quantiles_of_what_was_seen() -> None:
     assert loss.margins.negative == pytest.approx(s[~same].quantile(0.9).item(), abs=2e-3)
 
 
+def test_quantile_margins_leave_out_rows_of_weight_zero() -> None:
+    once = items()
+    light = torch.ones(12)
+    light[[2, 7]] = 0
+    rows = torch.tensor([i for i in range(12) if i not in (2, 7)])
+    assert once.embeddings is not None
+    found = []
+    for output in (
+        Output(labels=once.labels, weights=light, embeddings=once.embeddings),
+        Output(labels=once.labels[rows], weights=torch.ones(10), embeddings=once.embeddings[rows]),
+    ):
+        loss = margin_loss(margins="quantile")
+        found.append((loss(output).item(), loss.margins.positive, loss.margins.negative))
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
 def test_quantile_margins_follow_the_data() -> None:
     loss = margin_loss(margins="quantile", momentum=0.5)
     close = Output(

@@ -15,10 +15,10 @@ from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.folder import write_folder
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.errors import ConfigError, DataError, RunError
-from prodmatch_core.plugins import PluginState, add_plugin, new_manager
 from prodmatch_core.registry import Registry
 from prodmatch_core.rundir import Run
 from prodmatch_core.runner import run_pipeline
+from prodmatch_core.testing.isolated import isolated_registry
 from prodmatch_tcm import plugin
 from prodmatch_tcm.commands.consistency import consistency
 from prodmatch_tcm.commands.digits import digits
@@ -30,14 +30,7 @@ from prodmatch_tcm.vectors import pairs_of
 
 def own_registry() -> Registry:
     """Return the core's parts and this distribution's, installed or not."""
-    import prodmatch_core.builtin.plugin as builtin
-
-    manager, states = new_manager(), []
-    for name, module in (("core", builtin), ("tcm", plugin)):
-        state = PluginState(name, f"prodmatch-{name}", "0.1.0", module.__name__)
-        add_plugin(manager, module, state)
-        states.append(state)
-    return Registry(manager, states)
+    return isolated_registry(core=True, plugin=plugin)
 
 
 def listings() -> Dataset:

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from prodmatch_core.components.calibrator import positive_classes
-from prodmatch_core.components.loss import Loss, Output
+from prodmatch_core.components.loss import LEAST_WEIGHT, Loss, Output
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_tcm.pairs import Pairs
 from prodmatch_tcm.plugin import MultiSimilarityConfig
@@ -43,7 +43,7 @@ class _MultiSimilarity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, similarity: Tensor, pairs: Pairs, alpha: float, beta: float, base: float) -> Tensor:
         rows, columns = pairs.positives
-        share = pairs.row_weights / pairs.row_weights.sum().clamp_min(torch.finfo(similarity.dtype).tiny)
+        share = pairs.row_weights / pairs.row_weights.sum().clamp_min(LEAST_WEIGHT)
         # No cosine exceeds 1, so exponents counted from there are at most 0 and nothing overflows.
         far = similarity.mul(beta).sub_(beta).exp_()
         far[rows, columns] = 0

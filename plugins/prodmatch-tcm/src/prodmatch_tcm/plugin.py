@@ -182,13 +182,16 @@ def prodmatch_measures() -> Iterator[MeasureSpec]:
             "Mean over classes of what share is accepted and rejected rightly at one threshold.",
         ),
     ):
+        spread = {"direction_is_as_declared": "a search that fails every class alike is consistent"}
         yield MeasureSpec(
             name=name,
             summary=summary,
             factory=f"prodmatch_tcm.measures:{function}",
             needs={"neighbours", "group_labels"},
             direction=direction,
+            bounds=(0.0, 1.0) if direction == "lower" else None,
             paper=f"{PAPER}, section 3",
+            exempt=spread if direction == "lower" else {},
         )
 
 

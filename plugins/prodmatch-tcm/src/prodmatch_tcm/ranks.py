@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from prodmatch_core.components.loss import LEAST_WEIGHT
 from prodmatch_tcm.pairs import Pairs
 
 CHUNK = 1 << 22
@@ -45,8 +46,9 @@ class _RankLoss(torch.autograd.Function):
         n, m = similarity.shape
         relevant = heft.new_zeros(n).index_add_(0, rows, heft[columns])
         share = torch.where(relevant > 0, pairs.row_weights, 0.0)
+        relevant = relevant.clamp_min(LEAST_WEIGHT)
         total = share.sum()
-        share = share / total.clamp_min(torch.finfo(share.dtype).tiny)
+        share = share / total.clamp_min(LEAST_WEIGHT)
         gradient = torch.zeros_like(similarity)
         value = share.sum()
         step = max(1, CHUNK // max(m, 1))
@@ -56,8 +58,10 @@ class _RankLoss(torch.autograd.Function):
             soft = torch.sigmoid((similarity[i] - similarity[i, j][:, None]) / temperature)
             slope = soft * (1 - soft) * (heft / temperature)
             soft = soft * heft
-            for other in (j, i) if pairs.own else (j,):
-                soft[own, other], slope[own, other] = 0.0, 0.0
+            if pairs.own:
+                soft[own, i], slope[own, i] = 0.0, 0.0
+            # A column of weight 2 is there twice, and its copy stands half a place before it.
+            soft[own, j], slope[own, j] = 0.5 * (heft[j] - 1).clamp_min(0.0), 0.0
             right = pairs.rows[i][:, None] == pairs.columns
             found, by_all, by_right = quality(1 + soft.sum(dim=1), 1 + (soft * right).sum(dim=1), relevant[i])
             factor = share[i] * heft[j]
