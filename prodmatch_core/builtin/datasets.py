@@ -48,6 +48,7 @@ def datasets() -> Iterator[DatasetSpec]:
         summary="CrowdFlower search relevance: four grades with rater variance, or binary.",
         factory=f"{DATA}.public_pairs:read_crowdflower",
         config=f"{DATA}.pairs_config:CrowdflowerConfig",
+        labels=lambda config: config.labels,
         sample=f"{SAMPLES}:crowdflower",
         gives=PAIRS,
     )
@@ -56,6 +57,7 @@ def datasets() -> Iterator[DatasetSpec]:
         summary="Home Depot search relevance: mean rating as match and mismatch, or three grades.",
         factory=f"{DATA}.public_pairs:read_homedepot",
         config=f"{DATA}.pairs_config:HomeDepotConfig",
+        labels=lambda config: config.labels,
         sample=f"{SAMPLES}:homedepot",
         gives=PAIRS,
     )
@@ -73,6 +75,7 @@ def datasets() -> Iterator[DatasetSpec]:
             summary=summary,
             factory=f"{DATA}.{name}:read",
             config=f"{DATA}.official_config:{module}Config",
+            labels=lambda config: config.labels,
             example={"folder": "magellan"} if name == "magellan" else {},
             sample=f"{SAMPLES}:{name}",
             gives=PAIRS,
