@@ -27,7 +27,8 @@ BROKEN_PIPE = 141
 
 
 def _core(name: str, summary: str) -> CommandSpec:
-    return CommandSpec(name=name, summary=summary, factory=f"prodmatch_core.cli.{name}:{name}")
+    module = name.replace("-", "_")
+    return CommandSpec(name=name, summary=summary, factory=f"prodmatch_core.cli.{module}:{module}")
 
 
 COMMANDS: Mapping[str, CommandSpec] = {
@@ -44,6 +45,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
         _core("report", "Render the report of a finished run again."),
         _core("data", "Make, convert and describe data sets."),
         _core("plugins", "List the installed plugins and their parts."),
+        _core("new-plugin", "Make a folder with a plugin that works, to start from."),
     )
 }
 "The core's own commands, records like a plugin's, so that listing them imports none."

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 REQUIRED = ("query", "title")
 "Columns a file of pairs must have."
-ADDED = ("decided", "accepted", "score", "uncertainty")
-"Columns every scored file has, before one `p_<label>` per label."
+ADDED = ("decided", "accepted", "for_review", "score", "uncertainty")
+"Columns a scored file has, before one `p_<label>` per label; `for_review` where a calibrator asks for a person."
 
 
 @click.command()
@@ -64,9 +64,9 @@ def score(
 
     PAIRS is CSV, TSV, JSON lines or Parquet with the columns query and title, and if you have them
     description, bullets, brand, color, locale, query_id and product_id. OUT has the same rows in the same
-    order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added; its ending
-    says the format. A file of that name is replaced once all rows are scored. The same command goes on where
-    an interrupted one stopped.
+    order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added, and
+    for_review where a calibrator leaves pairs to a person; its ending says the format. A file of that name is
+    replaced once all rows are scored. The same command goes on where an interrupted one stopped.
     """
     from itertools import islice
 

@@ -27,6 +27,7 @@ class Output:
         logits: (batch, classes) float, or None.
         embeddings: (batch, width) float vectors of the items (or queries), or None.
         references: (batch, width) float vectors of the other tower (products), or None where there is one tower.
+        uncertainty: (batch,) float, how unsure the member is of each example, or None.
     """
 
     labels: Tensor
@@ -34,6 +35,7 @@ class Output:
     logits: Tensor | None = None
     embeddings: Tensor | None = None
     references: Tensor | None = None
+    uncertainty: Tensor | None = None
 
     @functools.cached_property
     def similarity(self) -> Tensor:

@@ -118,7 +118,20 @@ def predict(
     Pairs are batched by length within a budget of padded tokens; neither order nor batch mates change a result
     beyond rounding.
     """
+    return predict_with_uncertainty(model, prepared, examples, precision, budget)[0]
+
+
+@torch.inference_mode()
+def predict_with_uncertainty(
+    model: MemberModel,
+    prepared: Prepared,
+    examples: Examples,
+    precision: str = "fp32",
+    budget: int = TOKEN_BUDGET,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `predict` does, and how unsure the model is of each example, (n,) float64, NaN if it cannot say."""
     result: np.ndarray | None = None
+    uncertainty = np.full(len(examples), np.nan)
     with evaluating(model, precision) as device:
         for rows in budget_batches(prepared.lengths(examples.query, examples.product), budget):
             batch, labels, weights = to_tensors(prepared, examples.take(rows), device, model.task.sides)
@@ -128,4 +141,6 @@ def predict(
             if result is None:
                 result = np.empty((len(examples), probabilities.shape[1]))
             result[rows] = probabilities
-    return np.empty((0, 0)) if result is None else result
+            if output.uncertainty is not None:
+                uncertainty[rows] = output.uncertainty.double().cpu().numpy()
+    return np.empty((0, 0)) if result is None else result, uncertainty
