@@ -183,12 +183,16 @@ def _name(swaps: Sequence[Swap], values: Sequence[str]) -> str:
     """Return what a person would call the arm: the parts chosen, and other settings by their last word."""
     words = []
     for swap, value in zip(swaps, values, strict=True):
-        word = value.strip("\"'")
-        last = steps_of(swap.path)[-1]
-        if last != "use" and not last.isdecimal():
-            word = f"{last}-{word}"
-        elif value == ABSENT and len(swaps) > 1:
-            word = f"no-{steps_of(swap.path)[-2 if last == 'use' and len(steps_of(swap.path)) > 1 else -1]}"
-        words.append(word)
-    safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", "+".join(words))
-    return safe[:_LONGEST].strip("-.+")
+        steps = [step for step in steps_of(swap.path) if not step.isdecimal()] or [""]
+        part = steps[-2] if steps[-1] == "use" and len(steps) > 1 else steps[-1]
+        if value == ABSENT:
+            word = f"no-{part}" if len(swaps) > 1 else value
+        elif value.startswith("{"):  # a part with its settings
+            word = re.sub(r"\buse\s*=", "", value)
+        else:
+            word = value.strip("\"'")
+            word = (
+                word if steps[-1] == "use" or steps_of(swap.path)[-1].isdecimal() else f"{steps[-1]}-{word}"
+            )
+        words.append(re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-."))
+    return "+".join(filter(None, words))[:_LONGEST].strip("-.+")

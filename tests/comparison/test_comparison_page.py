@@ -8,29 +8,13 @@ from typing import Any
 
 import pytest
 
-from made_runs import make_run
-from prodmatch_core.evaluation.arms import arms_of
-from prodmatch_core.evaluation.comparing import Settings, compare, standing
-from prodmatch_core.evaluation.pairing import Sheet, paired
-from prodmatch_core.registry import default_registry
+from made_runs import make_comparison
 from prodmatch_core.report.compare_page import render_compare_page, verdict, write_compare_page
-
-LOSSES = ("core.cross_entropy", "core.focal", "core.other")
 
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return three arms of two seeds: the second is clearly better than the first, the third is like it."""
-    root = tmp_path_factory.mktemp("runs")
-    for loss, right in zip(LOSSES, (0.6, 0.9, 0.6), strict=True):
-        for seed in range(2):
-            make_run(root / loss / f"seed-{seed}", loss=loss, seed=seed, right=right, noise=seed + len(loss))
-    arms = arms_of(paired([Sheet.read(path.parent) for path in sorted(root.glob("*/*/provenance.json"))]))
-    specs = [default_registry().measure(name) for name in ("macro_f1", "nll", "roc_auc")]
-    found = compare(arms, [(1, 0), (2, 0)], specs, Settings(replicates=200))
-    for one in found["differences"]:
-        one["standing"] = standing(one, found["directions"][one["measure"]], 0.95)
-    return {**found, "failed": {}, "notes": ["measured on something"]}
+    return make_comparison(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,8 @@ def test_all_swaps_that_cannot_be_read_are_told_at_once() -> None:
         (["m.loss.use=a,none"], ["a", "none"]),
         (["m.loss.use=a,none", "t.e=1,2"], ["a+e-1", "a+e-2", "no-loss+e-1", "no-loss+e-2"]),
         (["m='a b','a-b'"], ["m-a-b", "m-a-b-2"]),
+        (["c.0.use=a,none", "t.e=1,2"], ["a+e-1", "a+e-2", "no-c+e-1", "no-c+e-2"]),
+        (['m.loss={use="a.b", k=1},{use="a.b",k=2}'], ["a.b-k-1", "a.b-k-2"]),
     ],
 )
 def test_an_arm_is_called_after_its_values(swaps: list[str], names: list[str]) -> None:

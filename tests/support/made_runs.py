@@ -12,6 +12,10 @@ import polars as pl
 
 from prodmatch_core.config import to_toml
 from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.evaluation.arms import arms_of
+from prodmatch_core.evaluation.comparing import Settings, compare, standing
+from prodmatch_core.evaluation.pairing import Sheet, paired
+from prodmatch_core.registry import default_registry
 from prodmatch_core.rundir import FORMAT, write_json
 
 BINARY = LabelScheme("binary", ("match", "mismatch"), (1, 0), ("match",))
@@ -131,3 +135,17 @@ def make_neighbour_run(path: Path, *, loss: str, hits: np.ndarray, seed: int = 0
         path / "metrics.json", {"name": "made", "task": "embed", "headline": "hit_rate@1", "lines": lines}
     )
     return path
+
+
+def make_comparison(root: Path, pairs: Sequence[tuple[int, int]] = ((1, 0), (2, 0))) -> dict[str, Any]:
+    """Return the figures of three arms of two seeds: the second is clearly better than the first, the third like it."""
+    losses = ("core.cross_entropy", "core.focal", "core.other")
+    for loss, right in zip(losses, (0.6, 0.9, 0.6), strict=True):
+        for seed in range(2):
+            make_run(root / loss / f"seed-{seed}", loss=loss, seed=seed, right=right, noise=seed + len(loss))
+    arms = arms_of(paired([Sheet.read(path.parent) for path in sorted(root.glob("*/*/provenance.json"))]))
+    specs = [default_registry().measure(name) for name in ("macro_f1", "nll", "roc_auc")]
+    found = compare(arms, pairs, specs, Settings(replicates=200))
+    for one in found["differences"]:
+        one["standing"] = standing(one, found["directions"][one["measure"]], 0.95)
+    return {**found, "failed": {}, "notes": ["measured on something"]}
