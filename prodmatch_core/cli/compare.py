@@ -387,12 +387,13 @@ def _differences(figures: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _figure(estimate: Mapping[str, float], sign: str = "") -> str:
+    from prodmatch_core.report.formats import decimals
+
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     if value != value:
         return "-"
-    return f"{value:{sign}.3f}" + (
-        "" if low != low or high != high else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
-    )
+    form = f"{sign}.{decimals(value, low, high)}f"
+    return f"{value:{form}}" + ("" if low != low or high != high else f" [{low:{form}}, {high:{form}}]")
 
 
 def _p(value: float) -> str:

@@ -134,14 +134,15 @@ def shared_seeds(first: Arm, other: Arm) -> list[Seeds]:
     shared = sorted(first.by_seeds.keys() & other.by_seeds.keys())
     if shared:
         return shared
-    one, two = first.sheets[0], other.sheets[0]
-    place = next(k for k in range(len(SEEDS)) if one.seeds[k] != two.seeds[k])
+    runs = [*first.sheets, *other.sheets]
+    places = [k for k in range(len(SEEDS)) if len({sheet.seeds[k] for sheet in runs}) > 1]
+    remedy = " ".join(f"--set {SEEDS[k]}={other.sheets[0].seeds[k]}" for k in places)
     raise RunError(
-        f"{one.path} and {two.path}: cannot be compared: runs are paired by their seeds, and {first.name} and "
-        f"{other.name} have none in common ({SEEDS[place]} {_values(first, place)}; {_values(other, place)}). Run one "
-        f"with the other's: --set {SEEDS[place]}={two.seeds[place]}"
+        f"{first.sheets[0].path} and {other.sheets[0].path}: cannot be compared: runs are paired by their seeds, and "
+        f"{first.name} and {other.name} have none in common ({' with '.join(SEEDS[k] for k in places)} "
+        f"{_values(first, places)}; {_values(other, places)}). Run one with the other's: {remedy}"
     )
 
 
-def _values(arm: Arm, place: int) -> str:
-    return ", ".join(str(value) for value in sorted({sheet.seeds[place] for sheet in arm.sheets}))
+def _values(arm: Arm, places: Sequence[int]) -> str:
+    return ", ".join(" with ".join(str(sheet.seeds[k]) for k in places) for sheet in arm.sheets)

@@ -78,7 +78,10 @@ def page_context(figures: Mapping[str, Any]) -> dict[str, Any]:
             for path, values in figures["settings"].items()
         ],
         "pairs": list(dict.fromkeys((one["arm"], one["against"]) for one in differences)),
-        "slices": figures["slices"] if differences else [],
+        "slices": [
+            {**part, "differences": [{**one, "digits": _digits(one)} for one in part["differences"]]}
+            for part in (figures["slices"] if differences else [])
+        ],
         "failed": figures["failed"],
         "notes": figures["notes"],
     }
@@ -91,7 +94,7 @@ def verdict(figures: Mapping[str, Any]) -> str:
     if not found:
         return "There is one arm, and nothing to compare it with."
     clear = [
-        f"{one['arm']} is {one['standing']} than {one['against']} by {formats.figure(abs(one['value']), 4)}"
+        f"{one['arm']} is {one['standing']} than {one['against']} by {formats.figure(abs(one['value']), _digits(one))}"
         for one in found
         if one["standing"] in ("better", "worse")
     ]
@@ -130,6 +133,8 @@ def _forest(
 ) -> str:
     """Return the differences in one measure with their intervals, around a line at none."""
     way = "right" if measure["direction"] == "higher" else "left"
+    mine = [one for one in differences if one["measure"] == measure["name"]]
+    digits = formats.decimals(*(one["value"] for one in mine))
     dots = [
         charts.Dot(
             _short(one["arm"]),
@@ -139,8 +144,7 @@ def _forest(
             group="" if base is not None else f"from {_short(one['against'])}",
             hollow=one["standing"] not in ("better", "worse"),
         )
-        for one in differences
-        if one["measure"] == measure["name"]
+        for one in mine
     ]
     return charts.dot_plot(
         dots,
@@ -148,8 +152,12 @@ def _forest(
         f"{measure['label']} ({way} is better)",
         f"forest-{number}",
         reference=0.0,
-        write=lambda value: formats.signed(value, 4),
+        write=lambda value: formats.signed(value, digits),
     )
+
+
+def _digits(estimate: Mapping[str, Any]) -> int:
+    return formats.decimals(*(estimate.get(key) for key in ("value", "low", "high")))
 
 
 def _short(name: str) -> str:
@@ -167,6 +175,7 @@ def _row(one: Mapping[str, Any], number: int, grouped: str) -> dict[str, Any]:
         )
     return {
         **one,
+        "digits": _digits(one),
         "label": formats.measure(one["measure"]),
         "said": STANDINGS[one["standing"]],
         "counts": counts,
@@ -184,12 +193,14 @@ def _arms(figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cells = []
         for name in figures["directions"]:
             figure = arm["measures"][name]
-            value = formats.number(figure["value"])
+            value, digits = formats.number(figure["value"]), _digits(figure)
             cells.append(
                 {
-                    "text": formats.figure(value, 4),
-                    "span": formats.span(figure),
-                    "spread": formats.figure(figure["spread"], 4) if figure["spread"] is not None else "",
+                    "text": formats.figure(value, digits),
+                    "span": formats.span(figure, digits),
+                    "spread": formats.figure(figure["spread"], digits)
+                    if figure["spread"] is not None
+                    else "",
                     "best": value is not None and value == best[name],
                 }
             )
@@ -197,7 +208,10 @@ def _arms(figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             {
                 "seeds": seeds_text(run["seeds"]),
                 "path": run["path"],
-                "cells": [formats.figure(run["measures"][name], 4) for name in figures["directions"]],
+                "cells": [
+                    formats.figure(run["measures"][name], _digits(arm["measures"][name]))
+                    for name in figures["directions"]
+                ],
             }
             for run in arm["runs"]
         ]

@@ -10,6 +10,7 @@ import pytest
 
 from made_runs import make_comparison
 from prodmatch_core.report.compare_page import render_compare_page, verdict, write_compare_page
+from prodmatch_core.report.formats import decimals
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_the_page_loads_nothing_from_anywhere(page: str) -> None:
 
 def test_the_page_leads_with_what_is_clear(page: str, figures: dict[str, Any]) -> None:
     value = figures["differences"][0]["value"]
-    said = f"In macro F1, core.focal is better than core.cross_entropy by {value:.4f}. 1 comparison is not clear."
+    said = f"In macro F1, core.focal is better than core.cross_entropy by {value:.3f}. 1 comparison is not clear."
     assert f'<p class="verdict">{said}</p>' in page
 
 
@@ -46,7 +47,8 @@ def test_every_arm_and_measure_has_a_row_with_interval_p_and_count(
         counts = one["queries"]
         won = f"{counts['wins']} / {counts['ties']} / {counts['losses']}" if counts else "–"
         assert won in shown
-        assert f"{abs(one['value']):.4f}" in shown
+        digits = decimals(one["value"], one["low"], one["high"])
+        assert f"{abs(one['value']):.{digits}f}" in shown
 
 
 def test_there_is_one_forest_plot_a_measure(page: str, figures: dict[str, Any]) -> None:

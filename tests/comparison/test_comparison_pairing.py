@@ -106,6 +106,18 @@ def test_arms_without_a_common_seed_are_refused(tmp_path: Path) -> None:
     )
 
 
+def test_seeds_that_are_common_one_by_one_but_not_together_are_told(tmp_path: Path) -> None:
+    a = make_run(tmp_path / "a", seed=0, split_seed=1)
+    b = make_run(tmp_path / "b", loss="core.focal", seed=1, split_seed=0)
+    with pytest.raises(RunError) as caught:
+        shared_seeds(*arms_of(sheets(a, b)))
+    assert str(caught.value) == (
+        f"{a} and {b}: cannot be compared: runs are paired by their seeds, and a and b have none in common "
+        "(pipeline.seed with data.split.seed 0 with 1; 1 with 0). Run one with the other's: --set pipeline.seed=1 "
+        "--set data.split.seed=0"
+    )
+
+
 # -- the same test set ------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ def make_run(
     *,
     loss: str = "core.cross_entropy",
     seed: int = 0,
+    split_seed: int = 0,
     right: float | np.ndarray = 0.7,
     noise: int = 0,
     queries: Sequence[int] = range(40),
@@ -44,6 +45,7 @@ def make_run(
         path: the run directory to make.
         loss: the setting that makes an arm.
         seed: of the pipeline.
+        split_seed: of the split.
         right: share of right decisions, or (pairs,) bool.
         noise: seed of which pairs are decided wrong, and of how sure a decision is.
         queries: numbers of the test queries.
@@ -104,7 +106,7 @@ def make_run(
     )
     tree: dict[str, Any] = {
         "pipeline": {"name": path.name, "task": "match", "seed": seed},
-        "data": {"use": "made"},
+        "data": {"use": "made", "split": {"seed": split_seed}},
         "member": [{"loss": [{"use": loss}]}],
     }
     (path / "resolved.toml").write_text(to_toml(tree))
