@@ -101,11 +101,11 @@ def _giver(pipeline: PipelineFile) -> str:
 def measure_problems(name: str, path: str, task: TaskSpec, registry: Registry) -> Iterator[Problem]:
     """Yield why a task cannot be measured by `name`, nothing where it can."""
     try:
-        needs = registry.measure(name).needs_of(None) & {"classes", "neighbours"}
+        needs = registry.measure(name).needs_of(None) & {"classes", "neighbours", "group_labels"}
     except ConfigError as error:
         yield Problem(path, str(error))
         return
-    for missing in sorted(needs - {task.answer}):
+    for missing in sorted(needs - {task.answer} - task.examples):
         yield Problem(
             path,
             f"{name} needs {missing} ({CAPABILITIES[missing]}); the task {task.name} gives {task.answer}",
