@@ -350,9 +350,10 @@ def _print(figures: Mapping[str, Any]) -> None:
     if not figures["arms"]:
         return
     names = list(figures["directions"])
+    columns = [_figures_of([arm["measures"][name] for arm in figures["arms"]]) for name in names]
     rows = [
-        [arm["name"], str(len(arm["runs"])), *(_figure(arm["measures"][name]) for name in names)]
-        for arm in figures["arms"]
+        [arm["name"], str(len(arm["runs"])), *cells]
+        for arm, *cells in zip(figures["arms"], *columns, strict=True)
     ]
     print_table(["arm", "runs", *names], rows, right=range(1, 2 + len(names)))
     if figures["differences"]:
@@ -362,9 +363,9 @@ def _print(figures: Mapping[str, Any]) -> None:
         print_table(headers, list(_differences(figures)), right=(3, 4, 5, 7))
     if figures["settings"]:
         click.echo()
-        columns = [arm["name"] for arm in figures["arms"]]
+        names = [arm["name"] for arm in figures["arms"]]
         told = [[path, *map(_setting, values)] for path, values in figures["settings"].items()]
-        print_table(["differs in", *columns], told)
+        print_table(["differs in", *names], told)
     click.echo()
     for note in figures["notes"]:
         click.echo(note)
@@ -372,27 +373,32 @@ def _print(figures: Mapping[str, Any]) -> None:
 
 def _differences(figures: Mapping[str, Any]) -> Iterator[list[str]]:
     for name in figures["directions"]:
-        for found in figures["differences"]:
-            if found["measure"] == name:
-                yield [
-                    name,
-                    found["arm"],
-                    found["against"],
-                    _figure(found, "+"),
-                    _p(found["p"]),
-                    _p(found["holm"]),
-                    WORDS[found["standing"]],
-                    "/".join(map(str, found["queries"].values())) if found["queries"] else "-",
-                ]
+        mine = [found for found in figures["differences"] if found["measure"] == name]
+        for found, written in zip(mine, _figures_of(mine, "+"), strict=True):
+            yield [
+                name,
+                found["arm"],
+                found["against"],
+                written,
+                _p(found["p"]),
+                _p(found["holm"]),
+                WORDS[found["standing"]],
+                "/".join(map(str, found["queries"].values())) if found["queries"] else "-",
+            ]
 
 
-def _figure(estimate: Mapping[str, float], sign: str = "") -> str:
-    from prodmatch_core.report.formats import decimals
+def _figures_of(estimates: Sequence[Mapping[str, float]], sign: str = "") -> list[str]:
+    """Write estimates of one measure as `value [low, high]`, all with the same decimals."""
+    from prodmatch_core.report.formats import estimate_decimals
 
+    form = f"{sign}.{estimate_decimals(estimates)}f"
+    return [_figure(estimate, form) for estimate in estimates]
+
+
+def _figure(estimate: Mapping[str, float], form: str) -> str:
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     if value != value:
         return "-"
-    form = f"{sign}.{decimals(value, low, high)}f"
     return f"{value:{form}}" + ("" if low != low or high != high else f" [{low:{form}}, {high:{form}}]")
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from prodmatch_core.evaluation.comparing import seeds_text
-from prodmatch_core.report import charts, formats
+from prodmatch_core.report import charts, formats, svg
 from prodmatch_core.report.page import template
-from prodmatch_core.report.svg import columns
 from prodmatch_core.rundir import write_text
 
 STANDINGS: Mapping[str, str] = {
@@ -162,7 +161,7 @@ def _digits(estimate: Mapping[str, Any]) -> int:
 
 def _short(name: str) -> str:
     """Return a name that fits a chart: arms' names tend to differ at their ends, so the middle is left out."""
-    return name if columns(name) <= LETTERS else f"{name[: LETTERS // 2 - 1]}…{name[-LETTERS // 2 :]}"
+    return name if svg.columns(name) <= LETTERS else f"{name[: LETTERS // 2 - 1]}…{name[-LETTERS // 2 :]}"
 
 
 def _row(one: Mapping[str, Any], number: int, grouped: str) -> dict[str, Any]:
@@ -189,11 +188,15 @@ def _arms(figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         values = [formats.number(arm["measures"][name]["value"]) for arm in figures["arms"]]
         known = [value for value in values if value is not None]
         best[name] = (max if direction == "higher" else min)(known) if known else None
+    columns = {
+        name: formats.estimate_decimals(arm["measures"][name] for arm in figures["arms"])
+        for name in figures["directions"]
+    }
     for arm in figures["arms"]:
         cells = []
         for name in figures["directions"]:
             figure = arm["measures"][name]
-            value, digits = formats.number(figure["value"]), _digits(figure)
+            value, digits = formats.number(figure["value"]), columns[name]
             cells.append(
                 {
                     "text": formats.figure(value, digits),
@@ -209,8 +212,7 @@ def _arms(figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "seeds": seeds_text(run["seeds"]),
                 "path": run["path"],
                 "cells": [
-                    formats.figure(run["measures"][name], _digits(arm["measures"][name]))
-                    for name in figures["directions"]
+                    formats.figure(run["measures"][name], columns[name]) for name in figures["directions"]
                 ],
             }
             for run in arm["runs"]

@@ -73,6 +73,13 @@ def decimals(*values: Any, least: int = 3, most: int = 6) -> int:
     return least if size <= 0 else min(max(least, 2 - math.floor(math.log10(size))), most)
 
 
+def estimate_decimals(estimates: Iterable[Mapping[str, Any]]) -> int:
+    """Return the decimals that suit all of some estimates with intervals, as a column of a table wants it."""
+    return max(
+        (decimals(*(one.get(key) for key in ("value", "low", "high"))) for one in estimates), default=3
+    )
+
+
 def span(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
     """Write the interval of `{"low", "high"}`: `0.498–0.526`, `−0.010 to 0.020`, or nothing where unknown."""
     low, high = (number((estimate or {}).get(end)) for end in ("low", "high"))
