@@ -12,7 +12,7 @@ import polars as pl
 from prodmatch_core.components.aggregator import Aggregator
 from prodmatch_core.components.calibrator import Calibrator, Decisions
 from prodmatch_core.config import load_pipeline
-from prodmatch_core.data.corpus import frame_examples
+from prodmatch_core.data.corpus import Examples, frame_examples
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.errors import RunError
 from prodmatch_core.predictions import frame_of, stack
@@ -90,14 +90,25 @@ class Pipeline:
         corpus, examples = frame_examples(frame)
         found = [member.predict_with_uncertainty(corpus, examples) for member in self.members]
         tables, unsure = zip(*found, strict=True)
+        return frame_of(frame, self.decide(tables, unsure, examples)[-1], self.scheme)
+
+    def decide(
+        self, tables: Sequence[np.ndarray], uncertainty: Sequence[np.ndarray], examples: Examples
+    ) -> list[Decisions]:
+        """Return the decisions on what the members say, one per step: the aggregator's, then each calibrator's.
+
+        Args:
+            tables: each member's class probabilities, (n, classes) float64.
+            uncertainty: how unsure each member is, (n,) float64, NaN where it does not say.
+            examples: the n pairs.
+        """
         if self.aggregator is None:
-            decisions = Decisions.plain(tables[0], unsure[0], self.scheme)
+            steps = [Decisions.plain(tables[0], uncertainty[0], self.scheme)]
         else:
             groups = np.unique(examples.query, return_inverse=True)[1]
-            combined = self.aggregator.combine(
-                stack([m.name for m in self.members], tables, unsure, examples, groups)
-            )
-            decisions = Decisions.plain(combined.probabilities, combined.uncertainty, self.scheme)
+            names = [member.name for member in self.members]
+            combined = self.aggregator.combine(stack(names, tables, uncertainty, examples, groups))
+            steps = [Decisions.plain(combined.probabilities, combined.uncertainty, self.scheme)]
         for calibrator in self.calibrators:
-            decisions = calibrator.apply(decisions)
-        return frame_of(frame, decisions, self.scheme)
+            steps.append(calibrator.apply(steps[-1]))
+        return steps

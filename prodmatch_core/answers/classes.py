@@ -107,7 +107,7 @@ class ClassAnswer(Answer):
         frames = []
         for split, decisions in table.items():
             rows = data.rows[split]
-            wanted = dict.fromkeys([*spec.keys, spec.group, "locale", "split", "label"])
+            wanted = dict.fromkeys([*spec.keys, spec.group, "locale", "frequency", "split", "label"])
             weight = pl.Series("weight", data.examples[split].weight)
             rows = rows.select(*(name for name in wanted if name in rows.columns), weight)
             frames.append(frame_of(rows, decisions, data.scheme, decided))

@@ -6,11 +6,12 @@ Imports nothing but the records: configuration classes are named by dotted strin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from prodmatch_core import hookimpl
-from prodmatch_core.evaluation.gains import ESCI_LABELS
+from prodmatch_core.builtin.datasets import datasets
+from prodmatch_core.builtin.measures import measures
 from prodmatch_core.records import (
     AggregatorSpec,
     CalibratorSpec,
@@ -23,18 +24,6 @@ from prodmatch_core.records import (
 )
 
 HERE = "prodmatch_core.builtin"
-DATA = "prodmatch_core.data"
-EVALUATION = "prodmatch_core.evaluation"
-SAMPLES = "prodmatch_core.testing.samples"
-PAIRS = frozenset({"products", "queries", "judgements"})
-"The tables that a file of judged pairs gives."
-_BOUNDS = {
-    "kappa": (-1.0, 1.0),
-    "quadratic_kappa": (-1.0, 1.0),
-    "nll": (0.0, float("inf")),
-    "brier": (0.0, 2.0),
-}
-"Lowest and highest value of the measures that do not run from 0 to 1."
 
 
 def _texts(config: Any) -> frozenset[str]:
@@ -52,15 +41,6 @@ def _mining_needs(config: Any) -> frozenset[str]:
     from prodmatch_core.builtin.mined_config import needs
 
     return needs(config)
-
-
-_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "groups": {"path": "items.csv"},
-    "edges": {"path": "edges.csv"},
-    "amazon_metadata": {"path": "amazon/meta_Toys.json.gz"},
-    "events": {"path": "events.csv", "categorical": ["device"], "numeric": ["size"]},
-}
-"Examples of the readers of groups, graphs and events; the others read their files by default."
 
 
 @hookimpl
@@ -247,227 +227,10 @@ def prodmatch_calibrators() -> Iterator[CalibratorSpec]:
 @hookimpl
 def prodmatch_datasets() -> Iterator[DatasetSpec]:
     """Return the embedded shop and the readers."""
-    yield DatasetSpec(
-        name="shop.synthetic",
-        summary="The embedded shop: a seeded world whose truth is known.",
-        factory=f"{DATA}.shop.reading:read",
-        config=f"{DATA}.shop.config:ShopConfig",
-        labels=lambda config: ESCI_LABELS,
-        writer=f"{DATA}.shop.generate:write_shop",
-        example={"size": 400},
-        gives=PAIRS | {"engagements", "events"},
-    )
-    yield DatasetSpec(
-        name="core.pairs",
-        summary="Query-product-label files: CSV, TSV, JSON lines, Parquet, plain or gzipped.",
-        factory=f"{DATA}.pairs:read",
-        config=f"{DATA}.pairs_config:PairsConfig",
-        labels=lambda config: config.scheme.labels,
-        example={"path": "pairs.csv"},
-        sample=f"{SAMPLES}:pairs",
-        gives=PAIRS,
-    )
-    yield DatasetSpec(
-        name="core.crowdflower",
-        summary="CrowdFlower search relevance: four grades with rater variance, or binary.",
-        factory=f"{DATA}.public_pairs:read_crowdflower",
-        config=f"{DATA}.pairs_config:CrowdflowerConfig",
-        sample=f"{SAMPLES}:crowdflower",
-        gives=PAIRS,
-    )
-    yield DatasetSpec(
-        name="core.homedepot",
-        summary="Home Depot search relevance: mean rating as match and mismatch, or three grades.",
-        factory=f"{DATA}.public_pairs:read_homedepot",
-        config=f"{DATA}.pairs_config:HomeDepotConfig",
-        sample=f"{SAMPLES}:homedepot",
-        gives=PAIRS,
-    )
-    for name, module, summary in (
-        (
-            "esci",
-            "Esci",
-            "Shopping Queries Data Set (ESCI): its two Parquet files, by version, locale and split.",
-        ),
-        ("wands", "Wands", "Wayfair Annotation Dataset (WANDS): its three tab-separated files."),
-        ("magellan", "Magellan", "Magellan and DeepMatcher sets: pairs of records, one CSV file a split."),
-    ):
-        yield DatasetSpec(
-            name=f"core.{name}",
-            summary=summary,
-            factory=f"{DATA}.{name}:read",
-            config=f"{DATA}.official_config:{module}Config",
-            example={"folder": "magellan"} if name == "magellan" else {},
-            sample=f"{SAMPLES}:{name}",
-            gives=PAIRS,
-        )
-    yield from _structured()
-    yield DatasetSpec(
-        name="core.folder",
-        summary="A folder prodmatch wrote: Parquet tables and dataset.toml.",
-        factory=f"{DATA}.folder:read",
-        config=f"{DATA}.folder_config:FolderConfig",
-        example={"path": "tiny"},
-        sample=f"{SAMPLES}:canonical",
-        gives=PAIRS | {"engagements", "groups", "events"},
-    )
-
-
-def _structured() -> Iterator[DatasetSpec]:
-    """Yield the readers that give groups, a graph of products, or events."""
-    groups, graph, events = {"products", "groups"}, {"products", "engagements"}, {"events"}
-    for name, factory, config, gives, summary in (
-        (
-            "groups",
-            "groups:read",
-            "groups_config:GroupsConfig",
-            groups,
-            "Items labelled by group, one a row.",
-        ),
-        (
-            "shopee",
-            "groups:read_shopee",
-            "groups_config:ShopeeConfig",
-            groups,
-            "Shopee price match guarantee: listings grouped by product.",
-        ),
-        (
-            "edges",
-            "edges:read",
-            "graph_config:EdgesConfig",
-            graph,
-            "Directed product graphs: tables of edges, SNAP edge lists, npz arrays.",
-        ),
-        (
-            "citeseer",
-            "edges:read_citeseer",
-            "graph_config:CiteseerConfig",
-            graph,
-            "Citeseer: directed citations, with the words of each paper.",
-        ),
-        (
-            "amazon_metadata",
-            "amazon_metadata:read",
-            "graph_config:AmazonMetadataConfig",
-            graph,
-            "Amazon product metadata: also bought, also viewed.",
-        ),
-        ("events", "events:read", "events_config:EventsConfig", events, "Event logs with conversions."),
-        (
-            "criteo",
-            "events:read_criteo",
-            "events_config:CriteoConfig",
-            events,
-            "Criteo conversion logs: clicks and when they converted.",
-        ),
-        (
-            "criteo_display",
-            "events:read_criteo_display",
-            "events_config:CriteoDisplayConfig",
-            events,
-            "Criteo display advertising: clicks in order of time, without times.",
-        ),
-        (
-            "talkingdata",
-            "events:read_talkingdata",
-            "events_config:TalkingDataConfig",
-            events,
-            "TalkingData: clicks on advertisements, and downloads of the app.",
-        ),
-    ):
-        yield DatasetSpec(
-            name=f"core.{name}",
-            summary=summary,
-            factory=f"{DATA}.{factory}",
-            config=f"{DATA}.{config}",
-            example=_EXAMPLES.get(name, {}),
-            sample=f"{SAMPLES}:{name}",
-            gives=gives,
-        )
+    return datasets()
 
 
 @hookimpl
 def prodmatch_measures() -> Iterator[MeasureSpec]:
     """Return the measures of class predictions, of probabilities and of rankings."""
-    for name, module, summary, direction in (
-        (
-            "macro_f1",
-            "classification",
-            "F1 averaged over the classes, rare ones counting like others.",
-            "higher",
-        ),
-        (
-            "weighted_f1",
-            "classification",
-            "F1 averaged over the classes by their number of examples.",
-            "higher",
-        ),
-        (
-            "micro_f1",
-            "classification",
-            "F1 over all decisions; with one class per example, the accuracy.",
-            "higher",
-        ),
-        ("accuracy", "classification", "Share of examples decided right.", "higher"),
-        ("kappa", "classification", "Agreement beyond chance (Cohen).", "higher"),
-        ("quadratic_kappa", "classification", "Agreement beyond chance; far misses cost more.", "higher"),
-        ("match_f1", "probability", "F1 of the decision that a pair matches.", "higher"),
-        ("mismatch_f1", "probability", "F1 of the decision that a pair does not match.", "higher"),
-        ("average_precision", "probability", "Area under precision and recall of the match.", "higher"),
-        (
-            "mismatch_average_precision",
-            "probability",
-            "Area under precision and recall of the mismatch.",
-            "higher",
-        ),
-        ("roc_auc", "probability", "Chance that a match scores above a mismatch.", "higher"),
-        ("nll", "probability", "Mean negative log-likelihood of the true class, in nats.", "lower"),
-        ("brier", "probability", "Squared distance of the probabilities from the truth.", "lower"),
-        ("ece", "probability", "Gap between confidence and accuracy, in 15 bins.", "lower"),
-    ):
-        yield MeasureSpec(
-            name=name,
-            summary=summary,
-            factory=f"{EVALUATION}.{module}:{name}",
-            needs={"classes"},
-            direction=direction,
-            bounds=_BOUNDS.get(name, (0.0, 1.0)),
-        )
-    for name, function, summary in (
-        ("ndcg", "ndcg", "Discounted gain of the ranking over the ideal one, averaged over queries."),
-        ("ndcg@k", "ndcg", "nDCG of the first k products."),
-        ("mrr", "mrr", "Reciprocal rank of the first match, averaged over queries."),
-        ("mrr@k", "mrr", "Reciprocal rank of the first match, 0 where the first k products hold none."),
-        (
-            "map",
-            "mean_average_precision",
-            "Average precision of each query's ranking, averaged over queries.",
-        ),
-        (
-            "map@k",
-            "mean_average_precision",
-            "Average precision, matches after the first k products not found.",
-        ),
-        ("precision@k", "precision", "Share of the first k places that hold a match."),
-        ("recall@k", "recall", "Share of a query's matches among its first k products."),
-        ("hit_rate@k", "hit_rate", "Share of queries with a match among the first k products."),
-    ):
-        yield MeasureSpec(
-            name=name,
-            summary=summary,
-            factory=f"{EVALUATION}.ranking:{function}",
-            # Of neighbours only the first are kept: what counts every right one cannot be told from them.
-            needs=frozenset() if name in ("mrr@k", "hit_rate@k") else {"classes"},
-            direction="higher",
-            reads="ranking",
-            bounds=(0.0, 1.0),
-        )
-    yield MeasureSpec(
-        name="map_at_r",
-        summary="Precision averaged over the first R neighbours, R being how many are right.",
-        factory=f"{EVALUATION}.retrieval:map_at_r",
-        needs={"neighbours"},
-        direction="higher",
-        bounds=(0.0, 1.0),
-        paper="arXiv 2003.08505, section 3.2",
-    )
+    return measures()

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
         _core("run", "Train, evaluate and save the pipeline of FILE."),
         _core("validate", "Check a pipeline file without running anything."),
         _core("show", "Print a pipeline with every default, and draw it."),
+        _core("compare", "Compare finished runs, or one pipeline with settings swapped."),
         _core("evaluate", "Measure a ranking file of any system against judgements."),
         _core("score", "Score a file of query-product pairs with a finished run."),
         _core("explain", "Tell why a finished run decides as it does."),

@@ -90,6 +90,8 @@ class Encoder(nn.Module, ABC):
 
     width: int
     "Size of the vectors in the Encoding."
+    token_budget: int = 65_536
+    "Padded tokens a batch when predicting on a processor. Deep networks are faster when a batch stays in its caches."
     exportable: ClassVar[bool] = False
     """Whether `forward` can be traced by ONNX: every tensor of a batch is (batch, tokens), none is optional, and
     nothing depends on values but through tensors."""

@@ -44,9 +44,22 @@ class Output:
             raise ValueError("this member gives no embeddings; `validate` should have refused the loss")
         with torch.autocast(self.embeddings.device.type, enabled=False):
             left = functional.normalize(self.embeddings.float(), dim=-1)
-            if self.references is None:
-                return left @ left.T
-            return left @ functional.normalize(self.references.float(), dim=-1).T
+            right = left
+            if self.references is not None:
+                right = functional.normalize(self.references.float(), dim=-1)
+            return _Shared.apply(left @ right.T)
+
+
+class _Shared(torch.autograd.Function):
+    """The matrix itself; a loss of few pairs may give it a sparse gradient, cheap to add to the others'."""
+
+    @staticmethod
+    def forward(ctx: Any, similarity: Tensor) -> Tensor:
+        return similarity.view_as(similarity)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 @attrs.frozen

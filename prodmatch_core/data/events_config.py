@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from prodmatch_core.data.graph_config import TIME_UNITS, ProductsFile, header
-from prodmatch_core.data.pairs_config import FORMATS, encoding, quote
+from prodmatch_core.data.file_config import TableFile, header
+from prodmatch_core.data.graph_config import TIME_UNITS, ProductsFile
 from prodmatch_core.fields import at_least, not_empty, one_of, positive
 
 RESERVED = ("event_id", "query_id", "product_id", "shown_at", "engaged_at", "converted_at")
@@ -30,17 +30,9 @@ class EventColumns:
 
 
 @attrs.frozen
-class EventsConfig:
+class EventsConfig(TableFile):
     """An event log, one event a row: CSV, TSV, JSON lines or Parquet, plain or gzipped."""
 
-    path: str = attrs.field(validator=not_empty)
-    "File under the data folder or beside the pipeline file."
-    format: str = attrs.field(default="auto", validator=one_of(*FORMATS))
-    "Format of the file, plain or gzipped; auto: by its name."
-    encoding: str = attrs.field(default="utf-8", validator=encoding)
-    "Encoding of CSV, TSV and JSON lines."
-    quote: str = attrs.field(default='"', validator=quote)
-    "Character around CSV and TSV fields; empty: none."
     header: tuple[str, ...] = attrs.field(default=(), validator=header)
     "Names of the columns of a CSV or TSV file whose first row is an event."
     columns: EventColumns = attrs.field(factory=EventColumns)

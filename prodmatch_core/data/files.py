@@ -316,21 +316,43 @@ def _json_lines(path: Path, text: str, bad: BadRows) -> RawTable:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            skipped.append(BadRow(number, "", f"not JSON at character {error.colno}: {error.msg}"))
-            continue
-        if not isinstance(record, dict):
-            skipped.append(BadRow(number, "", f"{line.strip()[:40]} where a JSON object is expected"))
+            record = _json_record(line)
+        except ValueError as error:
+            skipped.append(BadRow(number, "", str(error)))
             continue
         for name in record:
             columns.setdefault(name, [None] * len(rows))
         for name, cells in columns.items():
-            cells.append(_text(record.get(name)))
+            cells.append(record.get(name))
         rows.append(number)
     bad.report(skipped)
     frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
     return RawTable(path, frame, len(rows) + len(skipped), lambda: rows)
+
+
+def _json_record(line: str) -> dict[str, str | None]:
+    """Return the texts of a JSON object.
+
+    Raises:
+        ValueError: the line is none, or holds what has no text; the message says what.
+    """
+    try:
+        record = json.loads(line)
+        texts = {name: _text(value) for name, value in record.items()} if isinstance(record, dict) else None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON at character {error.colno}: {error.msg}") from None
+    except ValueError:  # Python reads whole numbers up to a length only
+        raise ValueError("a whole number of too many digits; write it as a text") from None
+    except RecursionError:
+        raise ValueError("lists or objects within each other, too deep to read") from None
+    if texts is None:
+        raise ValueError(f"{line.strip()[:40]} where a JSON object is expected")
+    try:
+        "".join(text for pair in texts.items() for text in pair if text).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ValueError(f"\\u{ord(half):04x} is half of a character; write both halves") from None
+    return texts
 
 
 def _text(value: Any) -> str | None:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import attrs
 
-from prodmatch_core.data.pairs_config import FORMATS, encoding, quote
-from prodmatch_core.fields import Expected, list_of, not_empty, one_of
+from prodmatch_core.data.file_config import FORMATS, TableFile, header
+from prodmatch_core.fields import list_of, not_empty, one_of
 
 KEEP_OR_DROP = ("keep", "drop")
 TIME_UNITS = ("seconds", "milliseconds", "microseconds")
-
-
-def _is_header(value: Any) -> bool:
-    names = list(value)
-    return len(set(names)) == len(names) and all(
-        isinstance(name, str) and re.fullmatch(r"[^\s,\"']+", name) for name in names
-    )
-
-
-header = Expected("different names without white space, commas and quotes", _is_header)
-"Names for the columns of a file that has none in its first row."
 
 
 @attrs.frozen
@@ -46,17 +32,9 @@ class ProductColumns:
 
 
 @attrs.frozen
-class ProductsFile:
+class ProductsFile(TableFile):
     """A file with the texts of products that another file names by identifier."""
 
-    path: str = attrs.field(validator=not_empty)
-    "File under the data folder or beside the pipeline file."
-    format: str = attrs.field(default="auto", validator=one_of(*FORMATS))
-    "Format of the file, plain or gzipped; auto: by its name."
-    encoding: str = attrs.field(default="utf-8", validator=encoding)
-    "Encoding of CSV, TSV and JSON lines."
-    quote: str = attrs.field(default='"', validator=quote)
-    "Character around CSV and TSV fields; empty: none."
     columns: ProductColumns = attrs.field(factory=ProductColumns)
     "Which column of the file holds what."
 
@@ -78,17 +56,11 @@ class EdgeColumns:
 
 
 @attrs.frozen
-class EdgesConfig:
+class EdgesConfig(TableFile):
     """A directed graph of products: one edge a row, a SNAP edge list, or arrays in an npz file."""
 
-    path: str = attrs.field(validator=not_empty)
-    "File under the data folder or beside the pipeline file, plain or gzipped."
     format: str = attrs.field(default="auto", validator=one_of(*FORMATS, "snap", "npz"))
     "snap: fields between white space, comments after #; npz: CSR arrays; auto: by name (.txt, .edges: snap)."
-    encoding: str = attrs.field(default="utf-8", validator=encoding)
-    "Encoding of text files."
-    quote: str = attrs.field(default='"', validator=quote)
-    "Character around CSV and TSV fields; empty: none."
     header: tuple[str, ...] = attrs.field(default=(), validator=header)
     "Names of the columns of a file without a header; empty: the first row has them, or for snap source, target."
     columns: EdgeColumns = attrs.field(factory=EdgeColumns)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from prodmatch_core.data.pairs_config import FORMATS, encoding, quote
-from prodmatch_core.fields import not_empty, one_of
+from prodmatch_core.data.file_config import TableFile
+from prodmatch_core.fields import not_empty
 
 
 @attrs.frozen
@@ -33,17 +33,9 @@ class GroupColumns:
 
 
 @attrs.frozen
-class GroupsConfig:
+class GroupsConfig(TableFile):
     """Items labelled by group, one a row: CSV, TSV, JSON lines or Parquet, plain or gzipped."""
 
-    path: str = attrs.field(validator=not_empty)
-    "File under the data folder or beside the pipeline file."
-    format: str = attrs.field(default="auto", validator=one_of(*FORMATS))
-    "Format of the file, plain or gzipped; auto: by its name."
-    encoding: str = attrs.field(default="utf-8", validator=encoding)
-    "Encoding of CSV, TSV and JSON lines."
-    quote: str = attrs.field(default='"', validator=quote)
-    "Character around CSV and TSV fields with separators or line breaks; empty: none, quotes are plain text."
     columns: GroupColumns = attrs.field(factory=GroupColumns)
     "Which column of the file holds what."
     locale: str = attrs.field(default="en", validator=not_empty)

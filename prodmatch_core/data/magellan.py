@@ -17,11 +17,12 @@ from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.files import RawTable, as_text, read_table
 from prodmatch_core.data.judged import Origin, judged_dataset
 from prodmatch_core.data.official_config import MagellanConfig
+from prodmatch_core.data.pairs_config import BINARY
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.records_file import read_records
 from prodmatch_core.data.rows import Rows, check_texts, identify, parse_labels, require_columns
 
-MAGELLAN = LabelScheme("magellan", ("match", "mismatch"), (1.0, 0.0), ("match",))
+MAGELLAN = LabelScheme("magellan", BINARY, (1.0, 0.0), ("match",))
 "Two records are the same thing, or they are not."
 _LABELS = {"1": "match", "0": "mismatch"}
 _SIDES = (("left_", "right_"), ("ltable_", "rtable_"))

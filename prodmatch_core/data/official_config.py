@@ -6,9 +6,12 @@ from typing import Any
 
 import attrs
 
-from prodmatch_core.data.pairs_config import encoding, quote
+from prodmatch_core.data.file_config import encoding, quote
+from prodmatch_core.data.pairs_config import BINARY
+from prodmatch_core.evaluation.gains import ESCI_LABELS
 from prodmatch_core.fields import Expected, list_of, not_empty, one_of
 
+WANDS_LABELS = ("exact", "partial", "irrelevant")
 _names = Expected(
     "a list of different words",
     lambda v: len(set(v)) == len(v) and all(isinstance(x, str) and x.strip() for x in v),
@@ -42,6 +45,11 @@ class EsciConfig:
     )
     "Product texts to keep; the title always is. Two thirds of the memory go to descriptions and bullets."
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels of the judgements, best match first."""
+        return ESCI_LABELS
+
 
 @attrs.frozen
 class WandsConfig:
@@ -59,6 +67,11 @@ class WandsConfig:
     "Locale of all queries and products."
     quote: str = attrs.field(default='"', validator=quote)
     "Character around fields with tabs, quotes or line breaks; empty: none, quotes are plain text."
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels of the judgements, best match first."""
+        return WANDS_LABELS
 
 
 @attrs.frozen
@@ -107,3 +120,8 @@ class MagellanConfig:
     "Encoding of the files."
     quote: str = attrs.field(default='"', validator=quote)
     "Character around fields with separators or line breaks; empty: none, quotes are plain text."
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels of the judgements, best match first."""
+        return BINARY

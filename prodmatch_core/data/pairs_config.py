@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import attrs
 
+from prodmatch_core.data.file_config import TableFile
 from prodmatch_core.fields import Expected, not_empty, one_of
 
-FORMATS = ("auto", "csv", "tsv", "jsonl", "parquet")
-
-
-def _is_encoding(value: Any) -> bool:
-    try:
-        b"".decode(value)
-        "a".encode(value)
-    except (LookupError, TypeError, UnicodeError):
-        return False
-    return True
-
-
-encoding = Expected("a text encoding, like utf-8 or ISO-8859-1", _is_encoding)
-"The name of a text encoding."
-quote = Expected(
-    "one character, or nothing", lambda v: isinstance(v, str) and (v == "" or (len(v) == 1 and v.isascii()))
-)
-"The character around fields, or nothing."
+BINARY = ("match", "mismatch")
+"Labels of pairs that match or do not."
 _labels = Expected(
     "two or more different labels",
     lambda v: len(v) > 1 and len(set(v)) == len(v) and all(isinstance(x, str) and x.strip() for x in v),
@@ -70,7 +54,7 @@ class Columns:
 class Scheme:
     """The labels a file's values become, best match first."""
 
-    labels: tuple[str, ...] = attrs.field(default=("match", "mismatch"), validator=_labels)
+    labels: tuple[str, ...] = attrs.field(default=BINARY, validator=_labels)
     "Labels, best match first."
     gains: tuple[float, ...] = ()
     "Gain of each label in ranking measures; empty: n - 1, ..., 1, 0."
@@ -91,17 +75,9 @@ class Scheme:
 
 
 @attrs.frozen
-class PairsConfig:
+class PairsConfig(TableFile):
     """A file of query, product and label, one judgement a row."""
 
-    path: str = attrs.field(validator=not_empty)
-    "File under the data folder or beside the pipeline file."
-    format: str = attrs.field(default="auto", validator=one_of(*FORMATS))
-    "Format of the file, plain or gzipped; auto: by its name."
-    encoding: str = attrs.field(default="utf-8", validator=encoding)
-    "Encoding of CSV, TSV and JSON lines."
-    quote: str = attrs.field(default='"', validator=quote)
-    "Character around CSV and TSV fields with separators or line breaks; empty: none, quotes are plain text."
     columns: Columns = attrs.field(factory=Columns)
     "Which column of the file holds what."
     locale: str = attrs.field(default="en", validator=not_empty)
@@ -143,6 +119,11 @@ class CrowdflowerConfig:
     scheme: str = attrs.field(default="graded", validator=one_of("graded", "binary"))
     "Four classes, or match (median 3 and 4) against mismatch (1 and 2)."
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels of the scheme, best match first."""
+        return ("excellent", "good", "fair", "poor") if self.scheme == "graded" else BINARY
+
 
 @attrs.frozen
 class HomeDepotConfig:
@@ -152,3 +133,8 @@ class HomeDepotConfig:
     "The original `train.csv` (ISO-8859-1), plain or gzipped."
     scheme: str = attrs.field(default="binary", validator=one_of("graded", "binary"))
     "Match (2 and above) against mismatch; or perfect (from 2.67), partial (from 2) and irrelevant."
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the labels of the scheme, best match first."""
+        return ("perfect", "partial", "irrelevant") if self.scheme == "graded" else BINARY

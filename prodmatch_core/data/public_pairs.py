@@ -16,13 +16,14 @@ def read_crowdflower(config: CrowdflowerConfig, context: ReadContext) -> Dataset
 
     The classes are the medians 4 to 1, with gains 3 to 0. Binary: match is a median of 3 or 4.
     """
-    graded = ("excellent", "good", "fair", "poor")
+    names = config.labels
     if config.scheme == "graded":
-        labels = dict(zip("4321", graded, strict=True))
-        scheme = Scheme(labels=graded, positive=graded[:2], name="crowdflower")
+        labels = dict(zip("4321", names, strict=True))
+        scheme = Scheme(labels=names, positive=names[:2], name="crowdflower")
     else:
-        labels = {"4": "match", "3": "match", "2": "mismatch", "1": "mismatch"}
-        scheme = Scheme(name="crowdflower-binary")
+        match, mismatch = names
+        labels = {"4": match, "3": match, "2": mismatch, "1": mismatch}
+        scheme = Scheme(labels=names, name="crowdflower-binary")
     pairs = PairsConfig(
         path=config.path,
         format="csv",
@@ -45,14 +46,13 @@ def read_homedepot(config: HomeDepotConfig, context: ReadContext) -> Dataset:
     Binary: mismatch is a mean relevance below 2. Graded: perfect from 2.67, partial from 2, irrelevant below;
     the rare means between 2.33 and 2.67 are partial.
     """
+    names = config.labels
     if config.scheme == "graded":
-        scheme = Scheme(
-            labels=("perfect", "partial", "irrelevant"), positive=("perfect", "partial"), name="homedepot"
-        )
-        thresholds = {"perfect": 2.67, "partial": 2.0, "irrelevant": 1.0}
+        scheme = Scheme(labels=names, positive=names[:2], name="homedepot")
+        thresholds = dict(zip(names, (2.67, 2.0, 1.0), strict=True))
     else:
-        scheme = Scheme(name="homedepot-binary")
-        thresholds = {"match": 2.0, "mismatch": 1.0}
+        scheme = Scheme(labels=names, name="homedepot-binary")
+        thresholds = dict(zip(names, (2.0, 1.0), strict=True))
     pairs = PairsConfig(
         path=config.path,
         format="csv",

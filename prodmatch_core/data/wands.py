@@ -11,12 +11,12 @@ from prodmatch_core.data.badrows import BadRows
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.files import RawTable, read_table
 from prodmatch_core.data.judged import Origin, judged_dataset
-from prodmatch_core.data.official_config import WandsConfig
+from prodmatch_core.data.official_config import WANDS_LABELS, WandsConfig
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.records_file import read_records
 from prodmatch_core.data.rows import Rows, check_texts, identify, parse_labels, require_columns
 
-WANDS = LabelScheme("wands", ("exact", "partial", "irrelevant"), (1.0, 0.5, 0.0), ("exact",))
+WANDS = LabelScheme("wands", WANDS_LABELS, (1.0, 0.5, 0.0), ("exact",))
 "The three classes, with the gains of the data set's paper."
 _REMEDY = (
     "core.wands reads query.csv, product.csv and label.csv of the WANDS repository's folder `dataset`; "

@@ -203,22 +203,22 @@ def measure(
     corpus, examples = frame_examples(pairs)
     before, after, members = [], [], {}
     for member in traced.pipeline.members:
-        table, seconds = _timed(member, corpus, examples)
-        before.append(table)
+        said, seconds = _timed(member, corpus, examples)
+        before.append(said)
         if member not in chosen:
-            after.append(table)
+            after.append(said)
             continue
         weights, file = _weights(run, member), folder / f"{member.name}.onnx"
         light = exported(member, weights, folder)
-        table, light_seconds = _timed(light, corpus, examples)
-        after.append(table)
+        light_said, light_seconds = _timed(light, corpus, examples)
+        after.append(light_said)
         members[member.name] = {
             "encoder": member.encoder.name,
-            "difference": _difference(before[-1], table),
+            "difference": _difference(said[0], light_said[0]),
             "bytes": {"before": os.path.getsize(weights), "after": os.path.getsize(file)},
             "pairs_per_second": {"before": rows.height / seconds, "after": rows.height / light_seconds},
         }
-    first, second = traced.decide(before, examples)[-1], traced.decide(after, examples)[-1]
+    first, second = (_decided(traced, said, examples) for said in (before, after))
     return {
         "backend": BACKEND,
         "pairs": rows.height,
@@ -232,10 +232,17 @@ def measure(
     }
 
 
-def _timed(member: FittedMember, corpus: Corpus, examples: Examples) -> tuple[np.ndarray, float]:
-    """Return a member's probabilities, and the seconds they took."""
+def _decided(traced: Traced, said: Sequence[tuple[np.ndarray, np.ndarray]], examples: Examples) -> Decisions:
+    tables, uncertainty = zip(*said, strict=True)
+    return traced.pipeline.decide(tables, uncertainty, examples)[-1]
+
+
+def _timed(
+    member: FittedMember, corpus: Corpus, examples: Examples
+) -> tuple[tuple[np.ndarray, np.ndarray], float]:
+    """Return a member's probabilities and how unsure it is, and the seconds they took."""
     started = time.perf_counter()
-    found = member.predict(corpus, examples)
+    found = member.predict_with_uncertainty(corpus, examples)
     return found, time.perf_counter() - started
 
 

@@ -54,6 +54,7 @@ def test_help_lists_core_and_plugin_commands_with_one_line_each(invoke) -> None:
         "  run         Train, evaluate and save the pipeline of FILE.\n"
         "  validate    Check a pipeline file without running anything.\n"
         "  show        Print a pipeline with every default, and draw it.\n"
+        "  compare     Compare finished runs, or one pipeline with settings swapped.\n"
         "  evaluate    Measure a ranking file of any system against judgements.\n"
         "  score       Score a file of query-product pairs with a finished run.\n"
         "  explain     Tell why a finished run decides as it does.\n"

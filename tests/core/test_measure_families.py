@@ -110,6 +110,36 @@ def test_a_gain_profile_for_other_labels_is_refused_before_the_data_is_read() ->
     )
 
 
+@pytest.mark.parametrize(
+    ("use", "labels"),
+    [
+        ("core.crowdflower", "excellent, good, fair, poor"),
+        ("core.homedepot", "match, mismatch"),
+        ("core.wands", "exact, partial, irrelevant"),
+        ("core.magellan", "match, mismatch"),
+    ],
+)
+def test_a_gain_profile_is_held_against_the_labels_of_public_sets(use: str, labels: str) -> None:
+    tree = {
+        "pipeline": {"name": "demo"},
+        "data": {"use": use} | ({"folder": "absent"} if use == "core.magellan" else {}),
+        "member": [{"encoder": {"use": "core.overlap"}}],
+        "evaluation": {"gain_profile": "esci"},
+    }
+    with pytest.raises(ConfigError, match=f'"esci" is for the labels exact, .*; this data has {labels}[.]'):
+        load_pipeline(tree)
+
+
+def test_the_gain_profiles_of_esci_fit_esci() -> None:
+    tree = {
+        "pipeline": {"name": "demo"},
+        "data": {"use": "core.esci"},
+        "member": [{"encoder": {"use": "core.overlap"}}],
+        "evaluation": {"gain_profile": "esci-official-script"},
+    }
+    assert load_pipeline(tree).evaluation.gain_profile == "esci-official-script"
+
+
 def test_a_measure_of_predictions_is_no_measure_of_rankings() -> None:
     spec = MeasureSpec(name="acme.f1", summary="F1.", factory="a:b", direction="higher")
     with pytest.raises(PluginError) as error:

@@ -77,7 +77,7 @@ class Environment:
             },
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         assert done.returncode == code, (
             f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -36,6 +36,7 @@ class DropoutEncoder(Encoder):
         self.scheme = scheme
         self.seed = seed
         self.width = len(scheme.labels)
+        self.token_budget = encoder.token_budget
         self.head = ClassHead(encoder.width, len(scheme.labels), siamese, config.dropout)
         self.sample: int | None = None
         "Mask in use; None: none."

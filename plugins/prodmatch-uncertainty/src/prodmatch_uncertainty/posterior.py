@@ -70,6 +70,7 @@ class PosteriorEncoder(Encoder):
         self.encoder = encoder
         self.classes = classes
         self.width = config.latent
+        self.token_budget = encoder.token_budget
         self.project = ClassHead(encoder.width, config.latent, siamese, config.dropout)
         # Without a fixed scale the latent numbers would shrink into a point of endless density.
         self.norm = nn.BatchNorm1d(config.latent)
