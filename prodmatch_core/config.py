@@ -21,6 +21,9 @@ from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.sections import DataSection, PipelineFile
 from prodmatch_core.structure import Structurer, unstructure
 
+SEEDS = ("pipeline.seed", "data.seed", "data.split.seed")
+"Settings that are seeds of a whole run: runs that differ in nothing else are repetitions of one arm."
+
 
 @attrs.frozen
 class _DataFile:
@@ -112,22 +115,23 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> None:
         raise ConfigError(found)
 
 
-def apply_override(tree: dict[str, Any], text: str) -> None:
+def apply_override(tree: dict[str, Any], text: str, option: str = "--set") -> None:
     """Set one value in `tree` in place: `member.0.training.epochs=3`.
 
-    The value is TOML; a value that is not valid TOML is taken as text, so quotes may be left out in a shell.
+    The value is TOML; a value that is not valid TOML is taken as text, so quotes may be left out in a shell. Errors
+    name the `option` it was given with.
 
     Raises:
         ConfigError: the setting has no `=`, or its path leads through something that is no table or list.
     """
     path, sign, raw = text.partition("=")
     if not sign or not path.strip():
-        raise ConfigError(f"--set {text}: expected path=value, like member.0.training.epochs=3")
+        raise ConfigError(f"{option} {text}: expected path=value, like member.0.training.epochs=3")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         value = raw.strip()
-    steps = re.sub(r"\[(\d+)\]", r".\1", path.strip()).split(".")
+    steps = steps_of(path)
     node: Any = tree
     for position, step in enumerate(steps):
         last = position == len(steps) - 1
@@ -136,21 +140,21 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
         if isinstance(node, list):
             if not _is_index(step):
                 example = ".".join([where, "0", *steps[position:]])
-                raise ConfigError(f"--set {text}: {where} is a list; name the entry, like {example}")
+                raise ConfigError(f"{option} {text}: {where} is a list; name the entry, like {example}")
             key = int(step)
             if key > len(node):
                 raise ConfigError(
-                    f"--set {text}: {where} has {len(node)} entries; the next one is {where}.{len(node)}"
+                    f"{option} {text}: {where} has {len(node)} entries; the next one is {where}.{len(node)}"
                 )
             if key == len(node):
                 node.append({})
         elif not isinstance(node, dict):
-            raise ConfigError(f"--set {text}: {where} is {show(node)}, not a table")
+            raise ConfigError(f"{option} {text}: {where} is {show(node)}, not a table")
         elif _is_index(step) and not last and step not in node:
             if int(step) == 0:  # `[calibrator]` stands for a list of one; entry 0 is the table itself
                 continue
             raise ConfigError(
-                f"--set {text}: {where} is one table; write [[{where}]] in the file to add another"
+                f"{option} {text}: {where} is one table; write [[{where}]] in the file to add another"
             )
         if last:
             node[key] = value
@@ -158,6 +162,11 @@ def apply_override(tree: dict[str, Any], text: str) -> None:
             if isinstance(node, dict) and key not in node:
                 node[key] = [] if _is_index(steps[position + 1]) else {}
             node = node[key]
+
+
+def steps_of(path: str) -> list[str]:
+    """Return the steps of a setting's path: `member[0].loss.0.use` and `member.0.loss.0.use` are the same."""
+    return re.sub(r"\[(\d+)\]", r".\1", path.strip()).split(".")
 
 
 def _is_index(step: str) -> bool:
@@ -184,6 +193,26 @@ def name_members(pipeline: PipelineFile) -> PipelineFile:
 def resolved(pipeline: PipelineFile) -> dict[str, Any]:
     """Return the pipeline as plain tables with every default written out; `load_pipeline` reads it back."""
     return unstructure(pipeline)
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as path -> value: `member.0.loss.0.use`. A list of anything but tables is a value."""
+    items: Any = None
+    if isinstance(tree, Mapping):
+        items = tree.items()
+    elif _is_tables(tree) and tree:
+        items = enumerate(tree)
+    if items is None:
+        return {prefix: tree}
+    found: dict[str, Any] = {}
+    for key, value in items:
+        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def of_arm(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resolved pipeline's settings, path -> value, without those in which runs of one arm may differ."""
+    return {path: value for path, value in settings.items() if path not in (*SEEDS, "pipeline.name")}
 
 
 def to_toml(tree: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ def check(pipeline: PipelineFile, registry: Registry) -> Iterator[Problem]:
             f"{', '.join(registry.names('aggregator')) or 'none is installed'}",
         )
     for index, measure in enumerate(pipeline.evaluation.measures):
-        yield from _measure(measure, f"evaluation.measures[{index}]", task, registry)
+        yield from measure_problems(measure, f"evaluation.measures[{index}]", task, registry)
     yield from _gains(pipeline)
     for index, name in enumerate(pipeline.baselines):
         path = f"evaluation.baselines[{index}]"
@@ -98,13 +98,14 @@ def _giver(pipeline: PipelineFile) -> str:
     return f"{pipeline.data.part.name} (dataset)"
 
 
-def _measure(name: str, path: str, task: TaskSpec, registry: Registry) -> Iterator[Problem]:
+def measure_problems(name: str, path: str, task: TaskSpec, registry: Registry) -> Iterator[Problem]:
+    """Yield why a task cannot be measured by `name`, nothing where it can."""
     try:
-        needs = registry.measure(name).needs_of(None) & {"classes", "neighbours"}
+        needs = registry.measure(name).needs_of(None) & {"classes", "neighbours", "group_labels"}
     except ConfigError as error:
         yield Problem(path, str(error))
         return
-    for missing in sorted(needs - {task.answer}):
+    for missing in sorted(needs - {task.answer} - task.examples):
         yield Problem(
             path,
             f"{name} needs {missing} ({CAPABILITIES[missing]}); the task {task.name} gives {task.answer}",
@@ -166,7 +167,7 @@ def _member(member: Member, path: str, given: Given, registry: Registry) -> Iter
     if member.negatives is not None:
         yield from _needs(member.negatives, f"{path}.negatives", gives, registry, f"{encoder.name} (encoder)")
     if member.training.measure:
-        yield from _measure(member.training.measure, f"{path}.training.measure", given.task, registry)
+        yield from measure_problems(member.training.measure, f"{path}.training.measure", given.task, registry)
 
 
 def _one_of(heads: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import inspect
 import math
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import attrs
@@ -80,6 +80,33 @@ def described(spec: Spec) -> dict[str, Any]:
         "exempt": [f"{check}: {reason}" for check, reason in spec.exempt.items()],
         "fields": [attrs.asdict(field) for field in fields_of(spec.config)],
     }
+
+
+def defined(dotted: str) -> str:
+    """Return `file:line` of what `package.module:name` names, found without importing it; empty where it is not."""
+    import ast
+    from importlib.machinery import PathFinder
+
+    module, _, name = dotted.partition(":")
+    steps = module.split(".")
+    places: Sequence[str] | None = None  # sys.path
+    file = ""
+    for depth in range(len(steps)):
+        # Unlike importlib.util.find_spec, this does not import the packages on the way.
+        spec = PathFinder.find_spec(".".join(steps[: depth + 1]), places)
+        if spec is None:
+            return ""
+        places, file = spec.submodule_search_locations, spec.origin or ""
+    if not file.endswith(".py"):
+        return ""
+    with open(file, encoding="utf-8") as stream:
+        body = ast.parse(stream.read()).body
+    lines = [
+        node.lineno
+        for node in body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name
+    ]
+    return f"{file}:{lines[-1]}" if lines else file
 
 
 PLACES: Mapping[str, str] = {

@@ -12,7 +12,7 @@ import polars as pl
 from prodmatch_core.components.aggregator import Aggregator
 from prodmatch_core.components.calibrator import Calibrator, Decisions
 from prodmatch_core.config import load_pipeline
-from prodmatch_core.data.corpus import frame_examples
+from prodmatch_core.data.corpus import Examples, frame_examples
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.errors import RunError
 from prodmatch_core.predictions import frame_of, stack
@@ -35,15 +35,17 @@ class Pipeline:
     calibrators: Sequence[Calibrator]
 
     @classmethod
-    def load(cls, path: str | Path, precision: str = "auto") -> Pipeline:
+    def load(cls, path: str | Path, precision: str = "auto", backend: str = "torch") -> Pipeline:
         """Read a run directory. Nothing in it is executed.
 
         Args:
             path: what `prodmatch run` wrote.
             precision: number format of the networks: fp32, bf16, or auto for the faster one on this machine.
+            backend: torch, or onnx-int8 for members as `prodmatch export` wrote them into the run directory; those that
+                cannot be exported stay as they are.
 
         Raises:
-            RunError: the directory is not a run, or is damaged.
+            RunError: the directory is not a run, or is damaged; or nothing was exported for the backend.
             ConfigError: a part's plugin is no longer installed.
         """
         run = Run.open(path)
@@ -58,7 +60,12 @@ class Pipeline:
             FittedMember.load(member, task, scheme, run.path / "members" / member.name)
             for member in pipeline.member
         ]
-        members = [member.in_precision(precision) for member in members]
+        if backend == "torch":
+            members = [member.in_precision(precision) for member in members]
+        else:
+            from prodmatch_core.serving.onnx import exported_members
+
+            members = exported_members(members, run.path)
         aggregator = None
         if pipeline.aggregator is not None:
             part = pipeline.aggregator.part
@@ -72,6 +79,8 @@ class Pipeline:
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with columns `decided accepted score uncertainty p_<label>...` added, rows in order.
 
+        There is a column `for_review` too where a calibrator leaves pairs to a person.
+
         Args:
             frame: columns `query` and `title`, and where there are any `description bullets brand color locale`.
 
@@ -79,15 +88,27 @@ class Pipeline:
             DataError: a column is missing or a text is empty.
         """
         corpus, examples = frame_examples(frame)
-        tables = [member.predict(corpus, examples) for member in self.members]
+        found = [member.predict_with_uncertainty(corpus, examples) for member in self.members]
+        tables, unsure = zip(*found, strict=True)
+        return frame_of(frame, self.decide(tables, unsure, examples)[-1], self.scheme)
+
+    def decide(
+        self, tables: Sequence[np.ndarray], uncertainty: Sequence[np.ndarray], examples: Examples
+    ) -> list[Decisions]:
+        """Return the decisions on what the members say, one per step: the aggregator's, then each calibrator's.
+
+        Args:
+            tables: each member's class probabilities, (n, classes) float64.
+            uncertainty: how unsure each member is, (n,) float64, NaN where it does not say.
+            examples: the n pairs.
+        """
         if self.aggregator is None:
-            decisions = Decisions.plain(tables[0], np.full(len(examples), np.nan), self.scheme)
+            steps = [Decisions.plain(tables[0], uncertainty[0], self.scheme)]
         else:
             groups = np.unique(examples.query, return_inverse=True)[1]
-            combined = self.aggregator.combine(
-                stack([m.name for m in self.members], tables, examples, groups)
-            )
-            decisions = Decisions.plain(combined.probabilities, combined.uncertainty, self.scheme)
+            names = [member.name for member in self.members]
+            combined = self.aggregator.combine(stack(names, tables, uncertainty, examples, groups))
+            steps = [Decisions.plain(combined.probabilities, combined.uncertainty, self.scheme)]
         for calibrator in self.calibrators:
-            decisions = calibrator.apply(decisions)
-        return frame_of(frame, decisions, self.scheme)
+            steps.append(calibrator.apply(steps[-1]))
+        return steps

@@ -58,7 +58,7 @@ class PluginState:
     problem: str = ""
     "One line: what is wrong and what to do."
     trace: str = ""
-    "Last lines of the traceback, for the plugin's author."
+    "Last lines of the traceback that stand in the plugin's own code, for its author."
     records: list[Spec] = attrs.field(factory=list)
     requires: Sequence[str] = ()
     "What its distribution requires, as its metadata says."
@@ -68,13 +68,45 @@ class PluginState:
         """Return the name the plugin is registered under, unique across distributions."""
         return f"{self.distribution}:{self.entry_point}"
 
+    @property
+    def remedy(self) -> str:
+        """Return what a user can do about a plugin whose code is at fault."""
+        return f"Repair or uninstall {self.distribution}."
+
     def fail(self, problem: str, error: BaseException | None = None) -> None:
         """Mark the plugin as failed. Its records are withdrawn, because half a plugin is worse than none."""
         self.state, self.problem, self.records = "failed", problem, []
         if error is not None:
-            import traceback
+            self.trace = _last_lines(error)
 
-            self.trace = "".join(traceback.format_exception(error)[-3:]).strip()
+
+def _told(error: BaseException) -> str:
+    """Return an error's type and message on one line, without a full stop."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
+
+
+def _last_lines(error: BaseException) -> str:
+    """Return where in the plugin's own code an error was raised, and the error; nothing where it is ours."""
+    import traceback
+
+    told = traceback.TracebackException.from_exception(error)
+    own = [frame for frame in told.stack if not _ours(frame.filename)]
+    if not own and not isinstance(error, SyntaxError):
+        return ""
+    told.stack = traceback.StackSummary.from_list(own[-2:])
+    lines = "".join(told.format(chain=False)).strip().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("Traceback "))
+
+
+def _ours(file: str) -> bool:
+    """Whether a frame belongs to what loads plugins: the import system, attrs, these modules."""
+    folder, name = os.path.split(file)
+    here = os.path.dirname(os.path.abspath(__file__))
+    return (
+        file.startswith("<")
+        or (name == "__init__.py" and os.path.basename(folder) == "importlib")
+        or (folder == here and name in ("plugins.py", "installed.py", "records.py"))
+    )
 
 
 def discover() -> Iterator[tuple[EntryPoint, PluginState]]:
@@ -86,7 +118,9 @@ def discover() -> Iterator[tuple[EntryPoint, PluginState]]:
         )
         for point in entry_points(GROUP)
     ]
-    yield from sorted(found, key=lambda pair: (pair[1].distribution != CORE, pair[1].key))
+    yield from sorted(
+        found, key=lambda pair: (pair[1].distribution != CORE, pair[1].distribution, pair[1].entry_point)
+    )
 
 
 def _disabled(state: PluginState) -> bool:
@@ -146,7 +180,7 @@ def add_plugin(manager: pluggy.PluginManager, module: Any, state: PluginState) -
     try:
         manager.register(module, name=state.key)
     except Exception as error:  # a plugin may fail in any way it likes; that is what isolation is for
-        state.fail(f"{state.key}: cannot be registered: {error}", error)
+        state.fail(f"{state.key}: cannot be registered: {_told(error)}. {state.remedy}", error)
         if manager.has_plugin(state.key):  # pluggy keeps the hooks it took before it met the one it refused
             manager.unregister(name=state.key)
         return
@@ -170,7 +204,7 @@ def add_plugin(manager: pluggy.PluginManager, module: Any, state: PluginState) -
             try:
                 state.records.extend(_checked(implementation.function(), hook, kind))
             except (Exception, SystemExit) as error:  # as above: the plugin's fault and ours to report
-                state.fail(f"{state.key}: {hook}() failed: {type(error).__name__}: {error}", error)
+                state.fail(f"{state.key}: {hook}() failed: {_told(error)}. {state.remedy}", error)
                 manager.unregister(module)
                 return
 
@@ -217,8 +251,7 @@ def load_plugins(
                 module = point.load()
             except (Exception, SystemExit) as error:  # as above
                 state.fail(
-                    f"{state.key}: import of {state.module} failed: {type(error).__name__}: {error}. "
-                    f"Repair or uninstall {state.distribution}.",
+                    f"{state.key}: import of {state.module} failed: {_told(error)}. {state.remedy}",
                     error,
                 )
             else:

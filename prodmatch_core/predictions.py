@@ -17,7 +17,10 @@ from prodmatch_core.data.dataset import LabelScheme
 
 @attrs.frozen(eq=False)
 class MemberTable:
-    """Probabilities of every member: `tables[member][split]` is (rows, classes) float64."""
+    """Probabilities of every member: `tables[member][split]` is (rows, classes) float64.
+
+    Where a member says how unsure it is, `tables[member]["<split>.uncertainty"]` is (rows,) float64.
+    """
 
     names: tuple[str, ...]
     tables: Sequence[Mapping[str, np.ndarray]]
@@ -31,21 +34,40 @@ class MemberTable:
         """Return one member's probabilities on one split."""
         return self.tables[member][split]
 
+    def uncertainty_of(self, member: int, split: str) -> np.ndarray:
+        """Return how unsure one member is on one split, (rows,) float64, NaN where it did not say."""
+        found = self.tables[member].get(f"{split}.uncertainty")
+        return np.full(len(self.of(member, split)), np.nan) if found is None else found
+
     def members(self, split: str, examples: Examples, groups: np.ndarray) -> MemberPredictions:
         """Return all members' predictions on one split, as aggregators read them."""
-        return stack(self.names, [table[split] for table in self.tables], examples, groups)
+        unsure = [self.uncertainty_of(member, split) for member in range(len(self.names))]
+        return stack(self.names, [table[split] for table in self.tables], unsure, examples, groups)
 
 
 def stack(
-    names: Sequence[str], tables: Sequence[np.ndarray], examples: Examples, groups: np.ndarray
+    names: Sequence[str],
+    tables: Sequence[np.ndarray],
+    uncertainty: Sequence[np.ndarray],
+    examples: Examples,
+    groups: np.ndarray,
 ) -> MemberPredictions:
-    """Return the members' probabilities on `examples`, whose groups are `groups`, as aggregators read them."""
+    """Return the members' predictions on `examples`, whose groups are `groups`, as aggregators read them.
+
+    Args:
+        names: the members.
+        tables: each member's probabilities, (n, classes) float64.
+        uncertainty: how unsure each member is, (n,) float64, NaN where it did not say.
+        examples: the rows.
+        groups: (n,) int64.
+    """
     return MemberPredictions(
         names=tuple(names),
         probabilities=np.stack(tables, axis=1),
         labels=examples.label,
         groups=groups,
         weights=examples.weight.astype(np.float64),
+        uncertainty=np.stack(uncertainty, axis=1),
     )
 
 
@@ -59,6 +81,8 @@ def frame_of(
             np.array(scheme.labels, dtype=object)[decisions.labels].tolist(), dtype=pl.String
         )
         columns["accepted"] = decisions.accepted
+        if decisions.for_review is not None:
+            columns["for_review"] = decisions.for_review
     columns["score"] = match_score(decisions.probabilities, scheme)
     columns["uncertainty"] = decisions.uncertainty
     for number, label in enumerate(scheme.labels):

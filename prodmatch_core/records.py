@@ -38,7 +38,7 @@ CAPABILITIES: Mapping[str, str] = {
     "nodes": "one vector per graph node",
     "directed": "source vectors on the query side, target vectors on the product side",
     "probabilities": "class probabilities, from a part that fits itself without gradient steps",
-    # what the task's head derives from them
+    # what the task's head derives from them, or an encoder with a head of its own gives
     "logits": "one score per class and example",
     "similarity": "cosine similarities of the batch's embeddings",
     # what a sampler gives

@@ -46,17 +46,23 @@ class Registry:
         if found:
             name = family or name
             raise ConfigError(self._duplicate(kind, name, [plugin for plugin, _ in found]))
-        prefix = name.partition(".")[0]
-        for plugin in self.plugins:
-            mine = prefix in (plugin.entry_point, plugin.distribution.removeprefix("prodmatch-"))
-            if mine and plugin.state != "ok":
-                raise ConfigError(f'{kind} "{name}" is not available: {plugin.problem}')
+        if plugin := self.missing(name):
+            raise ConfigError(f'{kind} "{name}" is not available: {plugin.problem}')
         elsewhere = [other for other in PART_KINDS if (other, name) in self._owners]
         if elsewhere:
             raise ConfigError(
                 f'"{name}" is {with_article(elsewhere[0])}; {with_article(kind)} is expected here'
             )
         raise ConfigError(f'unknown {kind} "{name}"{did_you_mean(name, self._nearby(kind, name))}')
+
+    def missing(self, name: str) -> PluginState | None:
+        """Return the plugin that would have a part of that name, by its first word, were it not failed or disabled."""
+        prefix = name.partition(".")[0]
+        for plugin in self.plugins:
+            mine = prefix in (plugin.entry_point, plugin.distribution.removeprefix("prodmatch-"))
+            if mine and plugin.state != "ok":
+                return plugin
+        return None
 
     def measure(self, name: str) -> MeasureSpec:
         """Return the record of a measure that can be computed.
@@ -102,14 +108,18 @@ class Registry:
         """Return the plugin that registered `spec`, or the family it is a member of."""
         return self._owners[spec.kind, self._family(spec.kind, spec.name) or spec.name][0][0]
 
-    def problems(self) -> list[str]:
-        """Return one line for every plugin that failed and every name claimed twice."""
-        lines = [plugin.problem for plugin in self.plugins if plugin.state == "failed"]
-        lines += [
-            self._duplicate(kind, name, [plugin for plugin, _ in found])
-            for (kind, name), found in self._owners.items()
-            if len(found) > 1
-        ]
+    def state(self, plugin: PluginState) -> str:
+        """Return `ok`, `disabled`, `failed`, or `clash`: another plugin claims the name of one of its parts."""
+        clash = any(len(self._owners[record.kind, record.name]) > 1 for record in plugin.records)
+        return "clash" if clash else plugin.state
+
+    def problems(self, of: PluginState | None = None) -> list[str]:
+        """Return one line for every plugin that failed and every name claimed twice; or those `of` one plugin."""
+        lines = [p.problem for p in self.plugins if p.state == "failed" and of in (None, p)]
+        for (kind, name), found in self._owners.items():
+            claimants = [plugin for plugin, _ in found]
+            if len(found) > 1 and (of is None or of in claimants):
+                lines.append(self._duplicate(kind, name, claimants))
         return lines
 
     @staticmethod

@@ -9,6 +9,7 @@ calibrator/<n>/      what each step learnt
 predictions.parquet  one row per example: ids, split, label, probabilities, score, uncertainty
 decisions.parquet    the same rows after the calibrators, with the decided label
 neighbours.parquet   of tasks that rank: one row per test query and neighbour, nearest first
+items.parquet        of the task embed: what the rows of the members' vectors are, `valid` then `candidates`
 metrics.json         every figure of the report
 mistakes.json        the most confident mistakes with their texts
 run.trec qrels.trec  the test ranking for trec_eval and ir-measures
@@ -287,6 +288,11 @@ class Run:
     def neighbours(self) -> pl.DataFrame:
         """Return neighbours.parquet: query, group, rank, neighbour, score, right, relevant."""
         return self._parquet("neighbours.parquet")
+
+    @functools.cached_property
+    def items(self) -> pl.DataFrame:
+        """Return items.parquet: item_id, group, split of every vector kept of the task embed, valid then test."""
+        return self._parquet("items.parquet")
 
     def retrieved(self) -> Retrieved:
         """Return what was found for the test queries in the form measures read; queries in the file's order."""

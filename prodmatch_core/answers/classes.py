@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 import polars as pl
 
 from prodmatch_core.answers.work import Answer, Arrays, Work
+from prodmatch_core.components.aggregator import Combined
 from prodmatch_core.components.calibrator import Decisions, match_score
 from prodmatch_core.evaluation import assess, trec
 from prodmatch_core.predictions import MemberTable, frame_of
@@ -38,9 +40,14 @@ class ClassAnswer(Answer):
         return (fold_of_group % section.part.config.folds)[group]
 
     def predictions(self, model: FittedMember) -> dict[str, np.ndarray]:
-        """Return class probabilities on valid and test, (n, classes) float64 each."""
+        """Return class probabilities on valid and test, (n, classes) float64, and what the member says of its doubt."""
         data = self.work.data
-        return {split: model.predict(data.corpus, data.examples[split]) for split in ("valid", "test")}
+        found: dict[str, np.ndarray] = {}
+        for split in ("valid", "test"):
+            found[split], unsure = model.predict_with_uncertainty(data.corpus, data.examples[split])
+            if not np.isnan(unsure).all():
+                found[f"{split}.uncertainty"] = unsure
+        return found
 
     def held_out(self, model: FittedMember, rows: np.ndarray) -> np.ndarray:
         """Return class probabilities of training rows, (n, classes) float64."""
@@ -59,7 +66,7 @@ class ClassAnswer(Answer):
         examples, scheme = work.data.examples, work.data.scheme
         if section is None:
             return {
-                split: Decisions.plain(table.of(0, split), np.full(len(examples[split]), np.nan), scheme)
+                split: self._decisions(split, Combined(table.of(0, split), table.uncertainty_of(0, split)))
                 for split in table.splits
             }
         aggregator = section.part.spec.load().build(section.part.config, scheme)
@@ -73,8 +80,12 @@ class ClassAnswer(Answer):
         combined = {}
         for split in table.splits:
             result = aggregator.combine(table.members(split, examples[split], self.groups[split]))
-            combined[split] = Decisions.plain(result.probabilities, result.uncertainty, scheme)
+            combined[split] = self._decisions(split, result)
         return combined
+
+    def _decisions(self, split: str, found: Combined) -> Decisions:
+        decided = Decisions.plain(found.probabilities, found.uncertainty, self.work.data.scheme)
+        return attrs.evolve(decided, groups=self.groups[split])
 
     def _calibrate(self, combined: dict[str, Decisions]) -> dict[str, Decisions]:
         work = self.work
@@ -96,7 +107,7 @@ class ClassAnswer(Answer):
         frames = []
         for split, decisions in table.items():
             rows = data.rows[split]
-            wanted = dict.fromkeys([*spec.keys, spec.group, "locale", "split", "label"])
+            wanted = dict.fromkeys([*spec.keys, spec.group, "locale", "frequency", "split", "label"])
             weight = pl.Series("weight", data.examples[split].weight)
             rows = rows.select(*(name for name in wanted if name in rows.columns), weight)
             frames.append(frame_of(rows, decisions, data.scheme, decided))

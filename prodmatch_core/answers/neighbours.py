@@ -31,9 +31,15 @@ class NeighbourAnswer(Answer):
         self.search = Search.of(work.task.spec, examples["test"], self.known, count, depth)
 
     def predictions(self, model: FittedMember) -> dict[str, np.ndarray]:
-        """Return the vectors of test queries and of candidates, (n, width) float32 each."""
-        names = ("queries", "candidates")
-        found = model.vectors(self.work.data.corpus, self.search.reads)
+        """Return the vectors of test queries and of candidates, (n, width) float32 each.
+
+        Where the candidates are a split's items, also those of the validation split, which thresholds are chosen on.
+        """
+        names, reads = ["queries", "candidates"], list(self.search.reads)
+        if self.search.labels is not None:
+            names.append("valid")
+            reads.append(("product", self.work.data.examples["valid"].product))
+        found = model.vectors(self.work.data.corpus, reads)
         return dict(zip(names, found, strict=True))
 
     def conclude(self, members: Sequence[Arrays]) -> dict[str, Any]:
@@ -47,6 +53,9 @@ class NeighbourAnswer(Answer):
         lines.append(assess.RetrievedLine("pipeline", "pipeline", final))
         table, scores = self._neighbours(final, members[0])
         write_parquet(work.path / "neighbours.parquet", table)
+        if self.search.labels is not None:
+            items = [work.data.rows[split].select("item_id", "group", "split") for split in ("valid", "test")]
+            write_parquet(work.path / "items.parquet", pl.concat(items))
         write_json(work.path / "mistakes.json", self._mistakes(final, scores))
         return assess.assess_retrieved(
             lines,

@@ -57,7 +57,8 @@ class IsotonicCalibrator(Calibrator):
         total = raised.sum(axis=1, keepdims=True)
         # Without a floor every curve may say 0; then what was stated stays.
         probabilities = np.where(total > 0, raised / np.where(total > 0, total, 1), stated)
-        return Decisions.plain(probabilities, decisions.uncertainty, self.scheme)
+        decided = Decisions.plain(probabilities, decisions.uncertainty, self.scheme)
+        return attrs.evolve(decided, groups=decisions.groups)
 
     def state(self) -> dict[str, Any]:
         """Return the knots of each class's curve."""

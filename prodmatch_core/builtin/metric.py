@@ -66,7 +66,7 @@ class MetricLoss(Loss):
                 loss = self.loss(vectors, labels, mined)
             else:
                 references = output.references.float()[rows]
-                labels, offered = _pair_labels(vectors, references, torch.isin(labels, self.positive))
+                labels, offered = pair_labels(vectors, references, torch.isin(labels, self.positive))
                 mined = self.miner(vectors, labels, references, offered) if self.miner else None
                 loss = self.loss(vectors, labels, mined, references, offered)
         # The library's empty loss has no gradient, and a step needs one.
@@ -82,9 +82,11 @@ def _copies(weights: Tensor) -> Tensor:
     return torch.repeat_interleave(torch.arange(len(weights), device=weights.device), times.long())
 
 
-def _pair_labels(queries: Tensor, products: Tensor, matching: Tensor) -> tuple[Tensor, Tensor]:
+def pair_labels(queries: Tensor, products: Tensor, matching: Tensor) -> tuple[Tensor, Tensor]:
     """Return a class for each query and each product of the batch: equal where the pair matches."""
     rows = torch.arange(len(queries), device=queries.device)
+    if not len(rows):
+        return rows, rows
     asked = same_text(queries).int().argmax(dim=1)
     # Products of pairs that do not match get a class of their own, below every query's.
     return asked, torch.where(matching, asked, -1 - rows)

@@ -21,6 +21,9 @@ from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData,
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.errors import ConfigError
 
+CACHED = 262_144
+"Numbers of a layer's states in a batch; the four times wider inner states then stay in a core's second-level cache."
+
 
 class TransformerEncoder(Encoder):
     """A transformer over query and product.
@@ -46,6 +49,7 @@ class TransformerEncoder(Encoder):
         self.config, self.model = config, model
         self.network = model.network
         self.width: int = model.network.config.hidden_size
+        self.token_budget = max(CACHED // self.width, 256)
         self.overlap = None
         if config.flags:
             self.overlap = nn.Embedding(2, model.embeddings.embedding_dim)

@@ -27,7 +27,8 @@ BROKEN_PIPE = 141
 
 
 def _core(name: str, summary: str) -> CommandSpec:
-    return CommandSpec(name=name, summary=summary, factory=f"prodmatch_core.cli.{name}:{name}")
+    module = name.replace("-", "_")
+    return CommandSpec(name=name, summary=summary, factory=f"prodmatch_core.cli.{module}:{module}")
 
 
 COMMANDS: Mapping[str, CommandSpec] = {
@@ -36,6 +37,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
         _core("run", "Train, evaluate and save the pipeline of FILE."),
         _core("validate", "Check a pipeline file without running anything."),
         _core("show", "Print a pipeline with every default, and draw it."),
+        _core("compare", "Compare finished runs, or one pipeline with settings swapped."),
         _core("evaluate", "Measure a ranking file of any system against judgements."),
         _core("score", "Score a file of query-product pairs with a finished run."),
         _core("explain", "Tell why a finished run decides as it does."),
@@ -43,6 +45,7 @@ COMMANDS: Mapping[str, CommandSpec] = {
         _core("report", "Render the report of a finished run again."),
         _core("data", "Make, convert and describe data sets."),
         _core("plugins", "List the installed plugins and their parts."),
+        _core("new-plugin", "Make a folder with a plugin that works, to start from."),
     )
 }
 "The core's own commands, records like a plugin's, so that listing them imports none."

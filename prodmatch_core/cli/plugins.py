@@ -11,6 +11,7 @@ import click
 
 from prodmatch_core.cli import hidden_commands, registry_of
 from prodmatch_core.cli.options import as_json
+from prodmatch_core.cli.plugins_check import check
 from prodmatch_core.cli.tables import print_table
 from prodmatch_core.plugins import PluginState
 from prodmatch_core.records import PART_KINDS, Spec
@@ -23,7 +24,8 @@ from prodmatch_core.registry import Registry
 def plugins(ctx: click.Context, as_json: bool) -> None:
     """List the installed plugins and their parts.
 
-    Plugins that failed are listed too, with what to do. `prodmatch plugins show NAME` describes one part.
+    Plugins that failed are listed too, with what to do and the lines of their code that failed.
+    `prodmatch plugins show NAME` describes one part, `prodmatch plugins check` tests what is installed.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -32,10 +34,15 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         from prodmatch_core.cli.options import print_json
 
-        print_json({"plugins": [_content(plugin) for plugin in registry.plugins], "problems": problems})
+        print_json(
+            {"plugins": [_content(plugin, registry) for plugin in registry.plugins], "problems": problems}
+        )
         return
     headers = ["distribution", "version", "entry point", "state", "parts"]
-    rows = [[p.distribution, p.version, p.entry_point, p.state, _parts_text(p)] for p in registry.plugins]
+    rows = [
+        [p.distribution, p.version, p.entry_point, registry.state(p), _parts_text(p)]
+        for p in registry.plugins
+    ]
     if not rows:
         click.echo("No plugins are installed, not even the core's own. Reinstall prodmatch-core.")
         return
@@ -45,9 +52,15 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
             click.echo()
             click.echo(_wrapped(f"{kind}: ", ", ".join(names)))
     disabled = [plugin for plugin in registry.plugins if plugin.state == "disabled"]
+    traces = {plugin.problem: plugin.trace for plugin in registry.plugins}
     for line in [*(f"{plugin.key}: {plugin.problem}" for plugin in disabled), *problems]:
         click.echo()
         click.echo(line)
+        if trace := traces.get(line):
+            click.echo(textwrap.indent(trace, "  "))
+
+
+plugins.add_command(check)
 
 
 @plugins.command()
@@ -55,8 +68,8 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Describe a part: what it is, its settings, what it needs and gives, where it comes from."""
-    from prodmatch_core.partdocs import described
+    """Describe a part: what it is, its settings, what it needs and gives, where it is defined."""
+    from prodmatch_core.partdocs import defined, described
 
     registry = registry_of(ctx)
     found = [(spec, registry.owner(spec)) for spec in _named(registry, name)]
@@ -66,6 +79,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
             "distribution": owner.distribution,
             "version": owner.version,
             "module": owner.module,
+            "defined": defined(spec.factory),
         }
         for spec, owner in found
     ]
@@ -92,17 +106,19 @@ def _named(registry: Registry, name: str) -> Iterator[Spec]:
     for kind in kinds:
         yield registry.get(kind, name)
     if not kinds:
+        if plugin := registry.missing(name):
+            raise ConfigError(f'part "{name}" is not available: {plugin.problem}')
         known = sorted({known for kind in PART_KINDS for known in registry.names(kind)})
         raise ConfigError(f'unknown part "{name}"{did_you_mean(name, known)}')
 
 
-def _content(plugin: PluginState) -> dict[str, Any]:
+def _content(plugin: PluginState, registry: Registry) -> dict[str, Any]:
     return {
         "distribution": plugin.distribution,
         "version": plugin.version,
         "entry_point": plugin.entry_point,
         "module": plugin.module,
-        "state": plugin.state,
+        "state": registry.state(plugin),
         "problem": plugin.problem,
         "trace": plugin.trace,
         "parts": [{"kind": r.kind, "name": r.name, "summary": r.summary} for r in plugin.records],
@@ -120,8 +136,10 @@ def _print_part(part: dict[str, Any]) -> None:
         click.echo(f"\n{textwrap.indent(part['doc'], '  ')}")
     click.echo()
     origin = f"{part['distribution']} {part['version']} ({part['module']}), {part['factory']}"
+    place = part["defined"]
     facts = [(title, line) for title in ("needs", "gives") for line in part[title]]
-    facts += [(title, part.get(title, "")) for title in ("family", "direction", "paper")] + [("from", origin)]
+    facts += [(title, part.get(title, "")) for title in ("family", "direction", "paper")]
+    facts += [("from", origin), ("defined", place)]
     for title, line in facts:
         if line:
             click.echo(f"{title:<10} {line}")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 REQUIRED = ("query", "title")
 "Columns a file of pairs must have."
-ADDED = ("decided", "accepted", "score", "uncertainty")
-"Columns every scored file has, before one `p_<label>` per label."
+ADDED = ("decided", "accepted", "for_review", "score", "uncertainty")
+"Columns a scored file has, before one `p_<label>` per label; `for_review` where a calibrator asks for a person."
 
 
 @click.command()
@@ -41,18 +41,32 @@ ADDED = ("decided", "accepted", "score", "uncertainty")
     show_default=True,
     help="Number format of networks; auto takes bf16 where the processor is faster with it.",
 )
+@click.option(
+    "--backend",
+    type=click.Choice(["torch", "onnx-int8"]),
+    default="torch",
+    show_default=True,
+    help="What computes; onnx-int8 reads what `prodmatch export RUN --int8` wrote.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.pass_context
 def score(
-    ctx: click.Context, run: Path, pairs: Path, out: Path, batch_rows: int, precision: str, quiet: bool
+    ctx: click.Context,
+    run: Path,
+    pairs: Path,
+    out: Path,
+    batch_rows: int,
+    precision: str,
+    backend: str,
+    quiet: bool,
 ) -> None:
     """Score a file of query-product pairs with a finished run.
 
     PAIRS is CSV, TSV, JSON lines or Parquet with the columns query and title, and if you have them
     description, bullets, brand, color, locale, query_id and product_id. OUT has the same rows in the same
-    order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added; its ending
-    says the format. A file of that name is replaced once all rows are scored. The same command goes on where
-    an interrupted one stopped.
+    order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added, and
+    for_review where a calibrator leaves pairs to a person; its ending says the format. A file of that name is
+    replaced once all rows are scored. The same command goes on where an interrupted one stopped.
     """
     from itertools import islice
 
@@ -74,7 +88,7 @@ def score(
         )
     from prodmatch_core.pipeline import Pipeline
 
-    fitted = Pipeline.load(run, precision)
+    fitted = Pipeline.load(run, precision, backend)
     taken = [name for name in ADDED if name in columns]
     taken += [f"p_{label}" for label in fitted.scheme.labels if f"p_{label}" in columns]
     if taken:
@@ -82,7 +96,7 @@ def score(
             f"{pairs}: has column{'s' if len(taken) > 1 else ''} {', '.join(taken)}, which the scores are "
             "written to. Rename or drop what the file has."
         )
-    key = _key(registry_of(ctx), run, pairs, f"batch-rows {batch_rows}, precision {precision}")
+    key = _key(registry_of(ctx), run, pairs, f"batch-rows {batch_rows}, precision {precision}, {backend}")
     with reporting(quiet) as reporter, BatchWriter.open(out, key) as writer:
         if writer.rows:
             reporter.message(f"{writer.rows} rows were scored before")

@@ -22,6 +22,7 @@ class MemberPredictions:
         labels: (n,) int64 class index; -1 where unknown.
         groups: (n,) int64 number of the query, or of the hour; rows of a group are not independent.
         weights: (n,) float64.
+        uncertainty: (n, members) float64, how unsure each member says it is, NaN where it cannot say.
     """
 
     names: tuple[str, ...]
@@ -29,6 +30,11 @@ class MemberPredictions:
     labels: np.ndarray
     groups: np.ndarray
     weights: np.ndarray
+    uncertainty: np.ndarray = attrs.field()
+
+    @uncertainty.default
+    def _silent(self) -> np.ndarray:
+        return np.full(self.probabilities.shape[:2], np.nan)
 
 
 @attrs.frozen(eq=False)

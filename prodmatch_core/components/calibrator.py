@@ -21,12 +21,17 @@ class Decisions:
         uncertainty: (n,) float64, NaN where no part gives one.
         labels: (n,) int64 decided class.
         accepted: (n,) bool, whether the pair is taken as a match.
+        for_review: (n,) bool, whether a person is to decide; None where no part asks for that.
+        groups: (n,) int64, number of the query, or of the hour, of each row while fitting; rows of a group are not
+            independent. None where it is not known.
     """
 
     probabilities: np.ndarray
     uncertainty: np.ndarray
     labels: np.ndarray
     accepted: np.ndarray
+    for_review: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     @classmethod
     def plain(cls, probabilities: np.ndarray, uncertainty: np.ndarray, scheme: LabelScheme) -> Decisions:

@@ -52,6 +52,8 @@ class Encoding:
         pair: one vector per pair, (batch, width) float.
         query, product: one vector per side, (batch, width) float, meant for cosine similarity.
         query_states, product_states: token states of each side before they meet.
+        logits: class logits of an encoder that brings its own head in place of the task's, (batch, classes) float.
+        uncertainty: how unsure such an encoder is of each example, (batch,) float of any scale.
     """
 
     pair: Tensor | None = None
@@ -59,6 +61,8 @@ class Encoding:
     product: Tensor | None = None
     query_states: States | None = None
     product_states: States | None = None
+    logits: Tensor | None = None
+    uncertainty: Tensor | None = None
 
 
 Rows = np.ndarray | None
@@ -86,6 +90,8 @@ class Encoder(nn.Module, ABC):
 
     width: int
     "Size of the vectors in the Encoding."
+    token_budget: int = 65_536
+    "Padded tokens a batch when predicting on a processor. Deep networks are faster when a batch stays in its caches."
     exportable: ClassVar[bool] = False
     """Whether `forward` can be traced by ONNX: every tensor of a batch is (batch, tokens), none is optional, and
     nothing depends on values but through tensors."""
@@ -143,6 +149,10 @@ class SelfFittingEncoder(ABC):
     @abstractmethod
     def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
         """Return class probabilities, (n, classes) float64, rows summing to 1. Labels are not looked at."""
+
+    def predict_with_uncertainty(self, corpus: Corpus, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `predict` does, and how unsure the part is, (n,) float64; the default cannot say: NaN."""
+        return self.predict(corpus, examples), np.full(len(examples), np.nan)
 
     @classmethod
     @abstractmethod

@@ -27,6 +27,7 @@ class Output:
         logits: (batch, classes) float, or None.
         embeddings: (batch, width) float vectors of the items (or queries), or None.
         references: (batch, width) float vectors of the other tower (products), or None where there is one tower.
+        uncertainty: (batch,) float, how unsure the member is of each example, or None.
     """
 
     labels: Tensor
@@ -34,6 +35,7 @@ class Output:
     logits: Tensor | None = None
     embeddings: Tensor | None = None
     references: Tensor | None = None
+    uncertainty: Tensor | None = None
 
     @functools.cached_property
     def similarity(self) -> Tensor:
@@ -42,9 +44,22 @@ class Output:
             raise ValueError("this member gives no embeddings; `validate` should have refused the loss")
         with torch.autocast(self.embeddings.device.type, enabled=False):
             left = functional.normalize(self.embeddings.float(), dim=-1)
-            if self.references is None:
-                return left @ left.T
-            return left @ functional.normalize(self.references.float(), dim=-1).T
+            right = left
+            if self.references is not None:
+                right = functional.normalize(self.references.float(), dim=-1)
+            return _Shared.apply(left @ right.T)
+
+
+class _Shared(torch.autograd.Function):
+    """The matrix itself; a loss of few pairs may give it a sparse gradient, cheap to add to the others'."""
+
+    @staticmethod
+    def forward(ctx: Any, similarity: Tensor) -> Tensor:
+        return similarity.view_as(similarity)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 @attrs.frozen

@@ -73,7 +73,7 @@ def assess(
         "confusion": confusion_matrix(final),
         "slices": [
             _slice(kind, piece, final, {headline: prepare[headline], "accuracy": accuracy}, settings)
-            for kind, piece in _slices(final, rows)
+            for kind, piece in slices_of(final, rows)
         ],
         "tie_share": tie_share(final)(final.example_weights),
         "ties": {"rule": evaluation.ties, **attrs.asdict(final.ranked.ties)},
@@ -225,7 +225,8 @@ def _evaluated(
     return majority(evaluated, train_labels) if reads_nothing else evaluated
 
 
-def _slices(evaluated: Evaluated, rows: pl.DataFrame) -> list[tuple[str, Slice]]:
+def slices_of(evaluated: Evaluated, rows: pl.DataFrame) -> list[tuple[str, Slice]]:
+    """Return (by what, part) of a test set: its locales, and frequent and rare queries, as far as `rows` tell."""
     found: list[tuple[str, Slice]] = []
     if "locale" in rows.columns and rows["locale"].n_unique() > 1:
         locales = rows["locale"].to_numpy()

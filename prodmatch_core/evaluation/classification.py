@@ -7,7 +7,8 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 
-from prodmatch_core.evaluation.evaluated import Evaluated, Statistic, mean_of, ratio
+from prodmatch_core.evaluation.evaluated import Evaluated, Statistic, mean_of
+from prodmatch_core.evaluation.sums import OfSums, Term, ratios
 
 
 @attrs.frozen
@@ -23,14 +24,16 @@ class ClassScores:
 
 def confusion_matrix(evaluated: Evaluated, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the weighted confusion matrix, (C, C) float64: row = true class, column = decided class."""
-    return _confusion(evaluated)(evaluated.example_weights if weights is None else weights)
+    counted = _confusions(evaluated).total(evaluated.example_weights if weights is None else weights)
+    classes = len(evaluated.scheme.labels)
+    return counted.reshape(classes, classes)
 
 
 def per_class_f1(evaluated: Evaluated, weights: np.ndarray | None = None) -> tuple[ClassScores, ...]:
     """Return precision, recall, F1 and support of every class, in the order of the label scheme."""
     matrix = confusion_matrix(evaluated, weights)
     hits, true, decided = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    columns = _divide(hits, decided), _divide(hits, true), _f1(matrix), true
+    columns = ratios(hits, decided), ratios(hits, true), _f1(matrix), true
     rows = zip(evaluated.scheme.labels, *(column.tolist() for column in columns), strict=True)
     return tuple(ClassScores(*row) for row in rows)
 
@@ -48,10 +51,9 @@ def micro_f1(evaluated: Evaluated) -> Statistic:
 def macro_f1(evaluated: Evaluated) -> Statistic:
     """Unweighted mean of F1 over the classes that occur in the truth or the decisions (as scikit-learn)."""
 
-    def macro(matrix: np.ndarray) -> float:
-        scores = _f1(matrix)
-        scores = scores[~np.isnan(scores)]
-        return ratio(scores.sum(), len(scores))
+    def macro(matrices: np.ndarray) -> np.ndarray:
+        scores = _f1(matrices)
+        return ratios(np.nansum(scores, axis=-1), (~np.isnan(scores)).sum(axis=-1))
 
     return _of_confusion(evaluated, macro)
 
@@ -59,10 +61,9 @@ def macro_f1(evaluated: Evaluated) -> Statistic:
 def weighted_f1(evaluated: Evaluated) -> Statistic:
     """Mean of F1 over the classes, weighted by how often each is true."""
 
-    def weighted(matrix: np.ndarray) -> float:
-        support = matrix.sum(axis=1)
-        there = support > 0
-        return ratio(support[there] @ _f1(matrix)[there], support.sum())
+    def weighted(matrices: np.ndarray) -> np.ndarray:
+        support = matrices.sum(axis=-1)
+        return ratios((support * np.nan_to_num(_f1(matrices))).sum(axis=-1), support.sum(axis=-1))
 
     return _of_confusion(evaluated, weighted)
 
@@ -82,38 +83,28 @@ def quadratic_kappa(evaluated: Evaluated) -> Statistic:
     return _of_confusion(evaluated, _kappa((place[:, None] - place) ** 2))
 
 
-def _kappa(cost: np.ndarray) -> Callable[[np.ndarray], float]:
-    def kappa_of(matrix: np.ndarray) -> float:
-        total = matrix.sum()
-        by_chance = matrix.sum(axis=1) @ cost @ matrix.sum(axis=0)
-        return 1.0 - ratio((matrix * cost).sum() * total, by_chance)
+def _kappa(cost: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def kappa_of(matrices: np.ndarray) -> np.ndarray:
+        total = matrices.sum(axis=(1, 2))
+        by_chance = ((matrices.sum(axis=2) @ cost) * matrices.sum(axis=1)).sum(axis=1)
+        return 1.0 - ratios((matrices * cost).sum(axis=(1, 2)) * total, by_chance)
 
     return kappa_of
 
 
-def _confusion(evaluated: Evaluated) -> Callable[[np.ndarray], np.ndarray]:
+def _confusions(evaluated: Evaluated) -> Term:
     classes = len(evaluated.scheme.labels)
     cells = evaluated.labels * classes + evaluated.decisions
-
-    def count(weights: np.ndarray) -> np.ndarray:
-        return np.bincount(cells, weights, minlength=classes * classes).reshape(classes, classes)
-
-    return count
+    return Term(np.ones(len(cells)), cells, classes * classes)
 
 
-def _of_confusion(evaluated: Evaluated, figure: Callable[[np.ndarray], float]) -> Statistic:
-    count = _confusion(evaluated)
-
-    def statistic(weights: np.ndarray) -> float:
-        return figure(count(weights))
-
-    return statistic
+def _of_confusion(evaluated: Evaluated, figure: Callable[[np.ndarray], np.ndarray]) -> Statistic:
+    """Return the statistic that `figure` makes of confusion matrices, (r, C, C) to (r,)."""
+    classes = len(evaluated.scheme.labels)
+    return OfSums((_confusions(evaluated),), lambda sums: figure(sums.reshape(-1, classes, classes)))
 
 
-def _f1(matrix: np.ndarray) -> np.ndarray:
-    """Return F1 per class, (C,); NaN for a class that is neither true nor decided anywhere."""
-    return _divide(2.0 * matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1))
-
-
-def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+def _f1(matrices: np.ndarray) -> np.ndarray:
+    """Return F1 per class, (..., C); NaN for a class that is neither true nor decided anywhere."""
+    hits = matrices.diagonal(axis1=-2, axis2=-1)
+    return ratios(2.0 * hits, matrices.sum(axis=-2) + matrices.sum(axis=-1))

@@ -17,6 +17,7 @@ import numpy as np
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation.ranked import Ranked, rank
+from prodmatch_core.evaluation.sums import OfSums, Term, ratios
 
 Statistic: TypeAlias = Callable[[np.ndarray], float]
 "Weights of the rows, (n,) float64, to one figure."
@@ -125,6 +126,20 @@ class Evaluated:
             tie_break=None if self.tie_break is None else self.tie_break[rows],
         )
 
+    def beside(self, other: Evaluated) -> Evaluated:
+        """Return these rows and then those of another system on the same rows, whose queries are numbered on."""
+        return Evaluated(
+            labels=np.concatenate([self.labels, other.labels]),
+            probabilities=np.concatenate([self.probabilities, other.probabilities]),
+            decisions=np.concatenate([self.decisions, other.decisions]),
+            groups=np.concatenate([self.groups, other.groups + self.n_groups]),
+            scheme=self.scheme,
+            weights=np.concatenate([self.example_weights, other.example_weights]),
+            tie_break=None
+            if self.tie_break is None or other.tie_break is None
+            else np.concatenate([self.tie_break, other.tie_break]),
+        )
+
     @property
     def _positive(self) -> list[int]:
         return [self.scheme.index(label) for label in self.scheme.positive]
@@ -186,11 +201,7 @@ def ratio(above: float, below: float) -> float:
 def mean_of(values: np.ndarray) -> Statistic:
     """Return the statistic that averages `values`, (n,) one per row, by weight."""
     values = _real(values)
-
-    def statistic(weights: np.ndarray) -> float:
-        return ratio(weights @ values, weights.sum())
-
-    return statistic
+    return OfSums((Term(values), Term(np.ones(len(values)))), lambda sums: ratios(sums[:, 0], sums[:, 1]))
 
 
 def _refuse(name: str, array: np.ndarray, broken: np.ndarray, expected: str) -> None:

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 
 from prodmatch_core.evaluation.evaluated import Evaluated, Statistic, mean_of, ratio
+from prodmatch_core.evaluation.sums import OfSums, Term, ratios
 from prodmatch_core.evaluation.thresholds import Thresholds, match_thresholds, mismatch_thresholds
 
 ECE_BINS = 15
@@ -69,13 +70,11 @@ def ece(evaluated: Evaluated) -> Statistic:
     15 bins of equal width, closed on the right (Guo et al. 2017, arXiv 1706.04599, equation 3).
     """
     top = top_label(evaluated)
-    excess = top.stated - top.correct
-
-    def statistic(weights: np.ndarray) -> float:
-        gaps = np.bincount(top.bin, weights * excess, minlength=ECE_BINS)
-        return ratio(np.abs(gaps).sum(), weights.sum())
-
-    return statistic
+    gaps = Term(top.stated - top.correct, top.bin, ECE_BINS)
+    return OfSums(
+        (gaps, Term(np.ones(len(top.bin)))),
+        lambda sums: ratios(np.abs(sums[:, :ECE_BINS]).sum(axis=1), sums[:, ECE_BINS]),
+    )
 
 
 def average_precision(evaluated: Evaluated) -> Statistic:
@@ -135,8 +134,4 @@ def _average_precision(thresholds: Thresholds) -> Statistic:
 def _binary_f1(true: np.ndarray, decided: np.ndarray) -> Statistic:
     both = (true & decided).astype(np.float64)
     either = (true.astype(np.float64) + decided) / 2
-
-    def statistic(weights: np.ndarray) -> float:
-        return ratio(weights @ both, weights @ either)
-
-    return statistic
+    return OfSums((Term(both), Term(either)), lambda sums: ratios(sums[:, 0], sums[:, 1]))

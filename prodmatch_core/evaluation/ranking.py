@@ -22,9 +22,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic, mean_of, ratio
+from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic, mean_of
 from prodmatch_core.evaluation.ranked import Ranked
 from prodmatch_core.evaluation.retrieved import Retrieved
+from prodmatch_core.evaluation.sums import OfSums, Term, ratios
 
 PerQuery: TypeAlias = Callable[[Ranked], np.ndarray]
 "What a ranking measure's factory is, its k bound: lists to (G,) float64, NaN where nothing can be found."
@@ -101,14 +102,13 @@ def over_queries(per_query: PerQuery) -> Measure:
         values, query = per_query(evaluated.ranked), evaluated.queries
         # Shared out over a query's rows, so that the mean weight of a query needs no counting per replicate.
         share = (1.0 / np.bincount(query))[query]
-        value = np.nan_to_num(values)[query] * share
         possible = ~np.isnan(values)[query] * share
+        terms = (np.nan_to_num(values)[query] * share, share, possible)
+        return OfSums(tuple(map(Term, terms)), mean)
 
-        def statistic(weights: np.ndarray) -> float:
-            total = weights @ value
-            return ratio(total, weights @ share) if total > 0 or weights @ possible > 0 else float("nan")
-
-        return statistic
+    def mean(sums: np.ndarray) -> np.ndarray:
+        total, weight, possible = sums.T
+        return np.where((total > 0) | (possible > 0), ratios(total, weight), np.nan)
 
     return measure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prodmatch_core.evaluation.evaluated import Statistic
+from prodmatch_core.evaluation.evaluated import Statistic, mean_of
 from prodmatch_core.evaluation.retrieved import Retrieved
 
 
@@ -17,10 +17,4 @@ def map_at_r(retrieved: Retrieved) -> Statistic:
     ranks = np.arange(1, retrieved.depth + 1)
     within = retrieved.hits & (ranks <= retrieved.relevant[:, None])
     precision = np.cumsum(within, axis=1) / ranks
-    values = (precision * within).sum(axis=1) / retrieved.relevant
-
-    def statistic(weights: np.ndarray) -> float:
-        total = weights.sum()
-        return float(weights @ values / total) if total > 0 else float("nan")
-
-    return statistic
+    return mean_of((precision * within).sum(axis=1) / retrieved.relevant)

@@ -20,6 +20,26 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 
 @attrs.frozen(eq=False, slots=False)
+class Space:
+    """The similarities behind a search among items of known groups: what measures of a threshold read.
+
+    A query is one of the candidates. Pairs of a group are those of a query with the other candidates of its group.
+    """
+
+    score: Scorer
+    "Rows of queries to their similarity with every candidate."
+    queries: np.ndarray
+    "(queries,) int64 place of each query among the candidates."
+    labels: np.ndarray
+    "(candidates,) int64 group of each candidate."
+
+    def subset(self, rows: np.ndarray) -> Space:
+        """Return the space of the queries that `rows`, a mask or indices, selects."""
+        kept = np.arange(len(self.queries))[rows]
+        return Space(lambda taken: self.score(kept[taken]), self.queries[kept], self.labels)
+
+
+@attrs.frozen(eq=False, slots=False)
 class Retrieved:
     """Which of every query's nearest candidates are right.
 
@@ -37,6 +57,8 @@ class Retrieved:
     "(n,) int64, number of the group whose queries are resampled together, 0..G-1 without gaps."
     weights: np.ndarray | None = None
     "(n,) float64, not negative; None = ones."
+    space: Space | None = None
+    "Where queries are candidates of known groups: all their similarities, not the nearest alone."
 
     def __attrs_post_init__(self) -> None:
         rows = len(self.hits)
@@ -98,7 +120,24 @@ class Retrieved:
             self.nearest[rows],
             np.unique(self.groups[rows], return_inverse=True)[1],
             None if self.weights is None else self.weights[rows],
+            None if self.space is None else self.space.subset(rows),
         )
+
+    def beside(self, other: Retrieved) -> Retrieved:
+        """Return these queries and then those of another system; groups are numbered on, depths are made equal."""
+        depth = max(self.depth, other.depth)
+        both = (self, other)
+        return Retrieved(
+            np.concatenate([_widened(one.hits, depth, False) for one in both]),
+            np.concatenate([one.relevant for one in both]),
+            np.concatenate([_widened(one.nearest, depth, -1) for one in both]),
+            np.concatenate([self.groups, other.groups + self.n_groups]),
+            np.concatenate([one.example_weights for one in both]),
+        )
+
+
+def _widened(table: np.ndarray, depth: int, filler: int) -> np.ndarray:
+    return np.pad(table, ((0, 0), (0, depth - table.shape[1])), constant_values=filler)
 
 
 @attrs.frozen(eq=False)

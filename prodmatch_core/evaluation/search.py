@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from prodmatch_core.data.corpus import Examples
-from prodmatch_core.evaluation.retrieved import Retrieved, Scorer, Wanted, cosine_scorer, retrieve
+from prodmatch_core.evaluation.retrieved import Retrieved, Scorer, Space, Wanted, cosine_scorer, retrieve
 from prodmatch_core.records import MeasureSpec
 from prodmatch_core.tasks.specs import TaskSpec
 
@@ -31,6 +31,7 @@ class Search:
         groups: (queries,) int64 number of each query's group.
         depth: how many candidates are kept.
         examples: (queries,) int64 an example of the split for each query.
+        labels: (candidates,) int64 group of each candidate, where queries are candidates; None elsewhere.
     """
 
     reads: tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]]
@@ -38,6 +39,7 @@ class Search:
     groups: np.ndarray
     depth: int
     examples: np.ndarray
+    labels: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class Search:
             groups=np.unique(group[asking], return_inverse=True)[1],
             depth=max(depth, int(counts.max(initial=1)) - 1),
             examples=asking,
+            labels=group,
         )
 
     @classmethod
@@ -104,4 +107,7 @@ class Search:
     def rank(self, score: Scorer) -> Retrieved:
         """Return what a scorer of queries against all candidates finds."""
         (_, queries), (_, candidates) = self.reads
-        return retrieve(score, len(queries), len(candidates), self.wanted, self.groups, self.depth)
+        found = retrieve(score, len(queries), len(candidates), self.wanted, self.groups, self.depth)
+        if self.labels is None:
+            return found
+        return attrs.evolve(found, space=Space(score, self.examples, self.labels))

@@ -15,6 +15,7 @@ import numpy as np
 
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation.evaluated import Evaluated, Measure, Statistic
+from prodmatch_core.evaluation.replicates import Seed, draws, swapped, swaps
 
 _AT_ONCE = 16
 "Swaps that are tried together, in one matrix product."
@@ -68,21 +69,19 @@ class Difference:
     p: float
 
 
-def bootstrap_weights(groups: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
+def bootstrap_weights(groups: np.ndarray, replicates: int, seed: Seed) -> Iterator[np.ndarray]:
     """Yield for each replicate how often each row's query was drawn, (n,) float64.
 
-    As many queries as there are, drawn with replacement. One replicate is in memory at a time.
+    As many queries as there are, drawn with replacement.
 
     Args:
         groups: (n,) int64 query number 0..G-1 of each row.
         replicates: how many to yield.
         seed: of the draws.
     """
-    generator = np.random.default_rng(seed)
-    queries = int(groups.max(initial=-1)) + 1
-    for _ in range(replicates):
-        drawn = generator.integers(queries, size=queries) if queries else np.empty(0, np.int64)
-        yield np.bincount(drawn, minlength=queries).astype(np.float64)[groups]
+    for block in draws(int(groups.max(initial=-1)) + 1, replicates, seed):
+        for times in block:
+            yield times[groups]
 
 
 def intervals(
@@ -133,11 +132,11 @@ def joint_intervals(
     """
     base = evaluated.example_weights
     values = together(base[None])[0]
-    draws = bootstrap_weights(evaluated.groups, replicates, seed)
-    parts = [together(base * np.stack(times)) for times in iter(lambda: list(islice(draws, at_once)), [])]
+    resamples = bootstrap_weights(evaluated.groups, replicates, seed)
+    parts = [together(base * np.stack(times)) for times in iter(lambda: list(islice(resamples, at_once)), [])]
     drawn = np.concatenate([np.empty((0, len(values))), *parts])
-    bounds = (_bounds(column, level, evaluated.n_groups) for column in drawn.T)
-    return [Interval(float(value), *bound) for value, bound in zip(values, bounds, strict=True)]
+    limits = (bounds(column, level, evaluated.n_groups) for column in drawn.T)
+    return [Interval(float(value), *bound) for value, bound in zip(values, limits, strict=True)]
 
 
 def interval(
@@ -170,9 +169,9 @@ def paired_bootstrap(
         level: coverage, between 0 and 1.
     """
     base = evaluated.example_weights
-    draws = bootstrap_weights(evaluated.groups, replicates, seed)
-    drawn = np.array([first(w) - second(w) for w in (base * times for times in draws)], dtype=np.float64)
-    low, high, _ = _bounds(drawn, level, evaluated.n_groups)
+    resamples = bootstrap_weights(evaluated.groups, replicates, seed)
+    drawn = np.array([first(w) - second(w) for w in (base * times for times in resamples)], dtype=np.float64)
+    low, high, _ = bounds(drawn, level, evaluated.n_groups)
     defined = drawn[~np.isnan(drawn)]
     smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
     p = float("nan") if np.isnan(low) else min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
@@ -184,9 +183,8 @@ def paired_randomisation(
 ) -> float:
     """Return the two-sided p-value of two systems being alike, by swapping them query by query.
 
-    Fisher's randomisation test (Smucker, Allan & Carterette, CIKM 2007). The measure is prepared once, on the
-    rows of both systems one after the other; a swap is then a choice of weights 0 and 1, so that a measure
-    that is no mean over queries (F1, average precision) is as quick as one that is.
+    Fisher's randomisation test (Smucker, Allan & Carterette, CIKM 2007), for measures that are no means over
+    queries (F1, average precision) too: the measure of the swapped systems is worked out anew (`replicates.swapped`).
 
     Args:
         measure: what to compare by.
@@ -199,24 +197,28 @@ def paired_randomisation(
         DataError: the two were not evaluated on the same rows.
     """
     _check_same_rows(first, second)
-    statistic = measure(_stack(first, second))
-    base = first.example_weights
+    difference = swapped(measure, first, second)
+    observed = difference(np.ones((1, first.n_groups), dtype=bool))
+    tried = [difference(kept) for kept in swaps(first.n_groups, replicates, seed)]
+    return swap_p(float(observed[0]), np.concatenate([np.empty(0), *tried]))
 
-    def difference(kept: np.ndarray) -> float:
-        mixed = np.concatenate([base * kept, base * ~kept])
-        other = np.concatenate([base * ~kept, base * kept])
-        return statistic(mixed) - statistic(other)
 
-    observed = difference(np.ones(len(base), dtype=bool))
-    generator = np.random.default_rng(seed)
-    swaps = (generator.random(first.n_groups) < 0.5 for _ in range(replicates))
-    drawn = np.array([difference(swap[first.groups]) for swap in swaps], dtype=np.float64)
-    drawn = drawn[~np.isnan(drawn)]
-    if np.isnan(observed) or not len(drawn):
+def swap_p(observed: float, tried: np.ndarray) -> float:
+    """Return the share of random swaps whose difference is as far from 0 as the one observed, itself among them.
+
+    Args:
+        observed: the difference as it is.
+        tried: (r,) float64, the difference under each swap; NaN, a swap without a value, is left out.
+
+    Returns:
+        The two-sided p-value, never 0; NaN where nothing was observed or tried.
+    """
+    tried = tried[~np.isnan(tried)]
+    if np.isnan(observed) or not len(tried):
         return float("nan")
     # Sums in another order differ in the last bits; such a difference is the observed one.
-    as_extreme = int((np.abs(drawn) >= abs(observed) - 1e-12).sum())
-    return (as_extreme + 1) / (len(drawn) + 1)
+    as_extreme = int((np.abs(tried) >= abs(observed) - 1e-12).sum())
+    return (as_extreme + 1) / (len(tried) + 1)
 
 
 def paired_sign_flips(differences: np.ndarray, *, seed: int, replicates: int = 1000) -> np.ndarray:
@@ -262,7 +264,14 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _bounds(drawn: np.ndarray, level: float, queries: int) -> tuple[float, float, int]:
+def bounds(drawn: np.ndarray, level: float, queries: int) -> tuple[float, float, int]:
+    """Return the percentile bounds of a figure's resamples, and how many of these have no value.
+
+    Args:
+        drawn: (r,) float64, NaN where a resample has no value.
+        level: coverage, between 0 and 1.
+        queries: how many queries were resampled; with fewer than two the bounds are NaN.
+    """
     defined = drawn[~np.isnan(drawn)]
     undefined = len(drawn) - len(defined)
     if queries < 2 or len(defined) <= len(drawn) / 2:
@@ -284,17 +293,3 @@ def _check_same_rows(first: Evaluated, second: Evaluated) -> None:
             f"paired comparison: label scheme {first.scheme.name} and {second.scheme.name} differ. "
             "Evaluate both with one scheme."
         )
-
-
-def _stack(first: Evaluated, second: Evaluated) -> Evaluated:
-    return Evaluated(
-        labels=np.concatenate([first.labels, second.labels]),
-        probabilities=np.concatenate([first.probabilities, second.probabilities]),
-        decisions=np.concatenate([first.decisions, second.decisions]),
-        groups=np.concatenate([first.groups, second.groups + first.n_groups]),
-        scheme=first.scheme,
-        weights=np.concatenate([first.example_weights, second.example_weights]),
-        tie_break=None
-        if first.tie_break is None or second.tie_break is None
-        else np.concatenate([first.tie_break, second.tie_break]),
-    )

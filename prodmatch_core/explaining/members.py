@@ -67,7 +67,9 @@ def without_each(traced: Traced, trace: Trace, averages: Sequence[np.ndarray]) -
     for number, step in enumerate(traced.member_steps):
         tables = list(trace.members)
         tables[number] = np.broadcast_to(averages[number], tables[number].shape)
-        after = traced.decide(tables, trace.examples)[-1]
+        unsure = list(trace.uncertainty)
+        unsure[number] = np.full(len(trace.examples), np.nan)
+        after = traced.pipeline.decide(tables, unsure, trace.examples)[-1]
         result.append(
             Without(
                 step=step,

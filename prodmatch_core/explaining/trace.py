@@ -13,7 +13,6 @@ from prodmatch_core.components.calibrator import Decisions
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import Examples, frame_examples
 from prodmatch_core.pipeline import Pipeline
-from prodmatch_core.predictions import stack
 from prodmatch_core.sections import PipelineFile
 
 
@@ -32,11 +31,13 @@ class Trace:
 
     Attributes:
         members: each member's class probabilities, (n, classes) float64.
+        uncertainty: how unsure each member is, (n,) float64, NaN where it does not say.
         stages: after the members: the aggregator's decisions (or the only member's own), then each calibrator's.
         examples: the pairs as they point into their corpus.
     """
 
     members: Sequence[np.ndarray]
+    uncertainty: Sequence[np.ndarray]
     stages: Sequence[Decisions]
     examples: Examples
 
@@ -80,20 +81,6 @@ class Traced:
             DataError: a column is missing or a text is empty.
         """
         corpus, examples = frame_examples(frame)
-        tables = [member.predict(corpus, examples) for member in self.pipeline.members]
-        return Trace(tables, self.decide(tables, examples), examples)
-
-    def decide(self, tables: Sequence[np.ndarray], examples: Examples) -> list[Decisions]:
-        """Return the decisions on members' probabilities, one per stage."""
-        pipeline = self.pipeline
-        if pipeline.aggregator is None:
-            found, uncertainty = tables[0], np.full(len(examples), np.nan)
-        else:
-            groups = np.unique(examples.query, return_inverse=True)[1]
-            names = [step.name for step in self.member_steps]
-            combined = pipeline.aggregator.combine(stack(names, tables, examples, groups))
-            found, uncertainty = combined.probabilities, combined.uncertainty
-        stages = [Decisions.plain(found, uncertainty, pipeline.scheme)]
-        for calibrator in pipeline.calibrators:
-            stages.append(calibrator.apply(stages[-1]))
-        return stages
+        found = [member.predict_with_uncertainty(corpus, examples) for member in self.pipeline.members]
+        tables, uncertainty = zip(*found, strict=True)
+        return Trace(tables, uncertainty, self.pipeline.decide(tables, uncertainty, examples), examples)

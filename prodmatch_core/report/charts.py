@@ -8,7 +8,7 @@ of kinds of chart, a layout of its own) the report does not need.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import numpy as np
@@ -17,6 +17,8 @@ from prodmatch_core.evaluation.curves import PrecisionRecall, Reliability
 from prodmatch_core.report import formats
 from prodmatch_core.report.svg import (
     ACCENT,
+    BAD,
+    GOOD,
     INK,
     MUTED,
     PAPER,
@@ -63,7 +65,14 @@ class Dot:
         return formats.span({"low": self.low, "high": self.high})
 
 
-def dot_plot(dots: Sequence[Dot], title: str, axis: str, ident: str, reference: float | None = None) -> str:
+def dot_plot(
+    dots: Sequence[Dot],
+    title: str,
+    axis: str,
+    ident: str,
+    reference: float | None = None,
+    write: Callable[[float | None], str] = formats.figure,
+) -> str:
     """Return a dot plot with intervals, one row per dot.
 
     Args:
@@ -72,6 +81,7 @@ def dot_plot(dots: Sequence[Dot], title: str, axis: str, ident: str, reference: 
         axis: name of the measure.
         ident: prefix of ids.
         reference: a value to draw a line through all rows at.
+        write: how a value is written.
     """
     known = [v for dot in dots for v in (dot.value, dot.low, dot.high) if v is not None]
     if reference is not None:
@@ -89,9 +99,9 @@ def dot_plot(dots: Sequence[Dot], title: str, axis: str, ident: str, reference: 
         marks += (
             [text(0, y + 4, row, fill=MUTED, font_style="italic")]
             if isinstance(row, str)
-            else _dot(plot, row, y)
+            else _dot(plot, row, y, write)
         )
-    told = "; ".join(f"{dot.name} {formats.figure(dot.value)} ({dot.span or 'no interval'})" for dot in dots)
+    told = "; ".join(f"{dot.name} {write(dot.value)} ({dot.span or 'no interval'})" for dot in dots)
     return document(WIDTH, plot.bottom + 44, title, f"{axis}: {told}.", marks, ident, class_="chart")
 
 
@@ -106,16 +116,16 @@ def _rows(dots: Sequence[Dot]) -> list[Dot | str]:
     return rows
 
 
-def _dot(plot: Plot, dot: Dot, y: float) -> list[str]:
+def _dot(plot: Plot, dot: Dot, y: float, write: Callable[[float | None], str]) -> list[str]:
     weight = "600" if dot.strong else None
     marks = [
         text(8 if dot.group else 0, y + 4, shorten(dot.name, 18), font_weight=weight),
-        text(WIDTH, y + 4, formats.figure(dot.value), text_anchor="end", font_weight=weight),
+        text(WIDTH, y + 4, write(dot.value), text_anchor="end", font_weight=weight),
     ]
     if dot.low is not None and dot.high is not None:
         marks.append(line(plot.x(dot.low), y, plot.x(dot.high), y, stroke=ACCENT, stroke_width=2))
     if dot.value is not None:
-        note = f"{dot.name}: {formats.figure(dot.value)} ({dot.span or 'no interval'})"
+        note = f"{dot.name}: {write(dot.value)} ({dot.span or 'no interval'})"
         fill = PAPER if dot.hollow else ACCENT
         marks.append(_point(plot.x(dot.value), y, note, fill=fill, stroke=ACCENT, stroke_width=2))
     return marks
@@ -328,3 +338,24 @@ def share_bar(shares: Sequence[tuple[str, float]], ident: str, title: str) -> st
     told = ", ".join(f"{name} {share:.1%}" for name, share in shares)
     frame = element("rect", x=0.5, y=0.5, width=WIDTH - 1, height=11, fill="none", stroke=RULE)
     return document(WIDTH, 12, title, told, [*marks, frame], ident, class_="bar", preserveAspectRatio="none")
+
+
+def won_bar(wins: int, ties: int, losses: int, grouped: str, title: str, ident: str) -> str:
+    """Return a bar of what was won, tied and lost, won to the left.
+
+    Args:
+        wins: how many of the groups were won.
+        ties: how many were tied.
+        losses: how many were lost.
+        grouped: what a group is called, in the plural.
+        title: what is compared.
+        ident: prefix of ids.
+    """
+    total, x = max(wins + ties + losses, 1), 0.0
+    told = f"{wins:,} {grouped} won, {ties:,} tied, {losses:,} lost"
+    marks = []
+    for count, colour in ((wins, GOOD), (ties, RULE), (losses, BAD)):
+        width = WIDTH * count / total
+        marks.append(element("rect", tooltip(told), x=x, y=0, width=width, height=12, fill=colour))
+        x += width
+    return document(WIDTH, 12, title, told, marks, ident, class_="bar", preserveAspectRatio="none")

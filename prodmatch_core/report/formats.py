@@ -67,13 +67,26 @@ def signed(value: Any, digits: int = 3) -> str:
     return text if text == ABSENT or text.startswith("−") or not text.strip("0.,") else f"+{text}"
 
 
-def span(estimate: Mapping[str, Any] | None) -> str:
+def decimals(*values: Any, least: int = 3, most: int = 6) -> int:
+    """Return with how many decimals figures are written so that the greatest of them has three digits that tell."""
+    size = max((abs(known) for value in values if (known := number(value)) is not None), default=0.0)
+    return least if size <= 0 else min(max(least, 2 - math.floor(math.log10(size))), most)
+
+
+def estimate_decimals(estimates: Iterable[Mapping[str, Any]]) -> int:
+    """Return the decimals that suit all of some estimates with intervals, as a column of a table wants it."""
+    return max(
+        (decimals(*(one.get(key) for key in ("value", "low", "high"))) for one in estimates), default=3
+    )
+
+
+def span(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
     """Write the interval of `{"low", "high"}`: `0.498–0.526`, `−0.010 to 0.020`, or nothing where unknown."""
     low, high = (number((estimate or {}).get(end)) for end in ("low", "high"))
     if low is None or high is None:
         return ""
     sign = " to " if low < 0 else "–"
-    return f"{figure(low)}{sign}{figure(high)}"
+    return f"{figure(low, digits)}{sign}{figure(high, digits)}"
 
 
 def count(value: Any) -> str:

@@ -25,6 +25,8 @@ MUTED = "var(--muted, #59616a)"
 RULE = "var(--rule, #d9d5cc)"
 ACCENT = "var(--accent, #1f5f8b)"
 SECOND = "var(--second, #a34a1c)"
+GOOD = "var(--good, #1d6b3f)"
+BAD = "var(--bad, #a3262a)"
 
 FONT_SIZE = 12
 "Of all text, in the units of the view box, which are CSS pixels at a chart's natural size."

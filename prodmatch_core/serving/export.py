@@ -32,7 +32,7 @@ from prodmatch_core.predictions import frame_of
 from prodmatch_core.registry import Registry
 from prodmatch_core.rundata import pairs_of
 from prodmatch_core.rundir import Run, saving, write_json
-from prodmatch_core.serving.onnx import BACKEND, WEIGHTS, digest, exported, require
+from prodmatch_core.serving.onnx import BACKEND, WEIGHTS, digest, exportable, exported, require
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.model import MemberModel
 
@@ -76,7 +76,7 @@ def export_run(
     """
     require("onnx", "onnxruntime")
     traced = Traced.load(run.path)
-    chosen = [member for member in traced.pipeline.members if _exportable(member)]
+    chosen = [member for member in traced.pipeline.members if exportable(member)]
     if not chosen:
         parts = ", ".join(f"{member.name} ({member.encoder.name})" for member in traced.pipeline.members)
         raise RunError(
@@ -105,10 +105,6 @@ def export_run(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return figures
-
-
-def _exportable(member: FittedMember) -> bool:
-    return isinstance(member.model, MemberModel) and member.model.encoder.exportable
 
 
 def _weights(run: Run, member: FittedMember) -> Path:
@@ -207,22 +203,22 @@ def measure(
     corpus, examples = frame_examples(pairs)
     before, after, members = [], [], {}
     for member in traced.pipeline.members:
-        table, seconds = _timed(member, corpus, examples)
-        before.append(table)
+        said, seconds = _timed(member, corpus, examples)
+        before.append(said)
         if member not in chosen:
-            after.append(table)
+            after.append(said)
             continue
         weights, file = _weights(run, member), folder / f"{member.name}.onnx"
         light = exported(member, weights, folder)
-        table, light_seconds = _timed(light, corpus, examples)
-        after.append(table)
+        light_said, light_seconds = _timed(light, corpus, examples)
+        after.append(light_said)
         members[member.name] = {
             "encoder": member.encoder.name,
-            "difference": _difference(before[-1], table),
+            "difference": _difference(said[0], light_said[0]),
             "bytes": {"before": os.path.getsize(weights), "after": os.path.getsize(file)},
             "pairs_per_second": {"before": rows.height / seconds, "after": rows.height / light_seconds},
         }
-    first, second = traced.decide(before, examples)[-1], traced.decide(after, examples)[-1]
+    first, second = (_decided(traced, said, examples) for said in (before, after))
     return {
         "backend": BACKEND,
         "pairs": rows.height,
@@ -236,10 +232,17 @@ def measure(
     }
 
 
-def _timed(member: FittedMember, corpus: Corpus, examples: Examples) -> tuple[np.ndarray, float]:
-    """Return a member's probabilities, and the seconds they took."""
+def _decided(traced: Traced, said: Sequence[tuple[np.ndarray, np.ndarray]], examples: Examples) -> Decisions:
+    tables, uncertainty = zip(*said, strict=True)
+    return traced.pipeline.decide(tables, uncertainty, examples)[-1]
+
+
+def _timed(
+    member: FittedMember, corpus: Corpus, examples: Examples
+) -> tuple[tuple[np.ndarray, np.ndarray], float]:
+    """Return a member's probabilities and how unsure it is, and the seconds they took."""
     started = time.perf_counter()
-    found = member.predict(corpus, examples)
+    found = member.predict_with_uncertainty(corpus, examples)
     return found, time.perf_counter() - started
 
 

@@ -7,6 +7,7 @@ batches, so whatever predicts with a member predicts with it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,27 @@ class OnnxModel(MemberModel):
     ) -> tuple[Output, None]:
         """Return the output for a batch, of which the logits alone are there."""
         return Output(labels=labels, weights=weights, logits=self.logits(batch)), None
+
+
+def exported_members(members: Sequence[FittedMember], run: Path) -> list[FittedMember]:
+    """Return a run's members, those that can be exported as they were exported into the run directory.
+
+    Raises:
+        RunError: none can be exported, or as `exported`.
+    """
+    if not any(exportable(member) for member in members):
+        raise RunError(f"{run}: has no member that can be exported. Score it with the backend torch.")
+    return [
+        exported(member, run / "members" / member.name / "model.safetensors", folder_of(run))
+        if exportable(member)
+        else member
+        for member in members
+    ]
+
+
+def exportable(member: FittedMember) -> bool:
+    """Tell whether a member's encoder can be exported."""
+    return isinstance(member.model, MemberModel) and member.model.encoder.exportable
 
 
 def exported(member: FittedMember, weights: Path, folder: Path) -> FittedMember:

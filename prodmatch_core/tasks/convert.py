@@ -18,7 +18,7 @@ from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
 from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.base import Task, TaskData
-from prodmatch_core.tasks.heads import ClassHead
+from prodmatch_core.tasks.heads import class_head
 from prodmatch_core.tasks.specs import CONVERT
 
 CONVERSION = LabelScheme("conversion", ("converted", "not_converted"), (1.0, 0.0), ("converted",))
@@ -87,7 +87,7 @@ class ConvertTask(Task):
 
     def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
         """Return the classifier on top of a member's encoder."""
-        return ClassHead(width, len(scheme.labels), siamese="pairs" not in gives, dropout=dropout)
+        return class_head(width, gives, len(scheme.labels), dropout)
 
     def output(self, head: nn.Module, encoding: Encoding, labels: Tensor, weights: Tensor) -> Output:
         """Return logits, and embeddings where the encoder gives them."""
@@ -97,6 +97,7 @@ class ConvertTask(Task):
             logits=head(encoding),
             embeddings=encoding.query,
             references=encoding.product,
+            uncertainty=encoding.uncertainty,
         )
 
 

@@ -39,6 +39,22 @@ class ClassHead(nn.Module):
         return self.layers(torch.cat([q, p, (q - p).abs(), q * p], dim=-1))
 
 
+class GivenLogits(nn.Module):
+    """The head of an encoder that brings its own: passes its logits on."""
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """Return the encoder's logits (batch, classes)."""
+        assert encoding.logits is not None
+        return encoding.logits
+
+
+def class_head(width: int, gives: frozenset[str], classes: int, dropout: float) -> nn.Module:
+    """Return the head that makes class logits of what an encoder gives: vectors, or logits already."""
+    if "logits" in gives:
+        return GivenLogits()
+    return ClassHead(width, classes, siamese="pairs" not in gives, dropout=dropout)
+
+
 class DirectedHead(nn.Module):
     """A source vector from the query side and a target vector from the product side.
 

@@ -11,7 +11,7 @@ from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.errors import DataError
 from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.base import Task, TaskData
-from prodmatch_core.tasks.heads import ClassHead
+from prodmatch_core.tasks.heads import class_head
 from prodmatch_core.tasks.specs import MATCH
 
 
@@ -37,15 +37,20 @@ class MatchTask(Task):
 
     def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
         """Return the classifier on top of a member's encoder."""
-        return ClassHead(width, len(scheme.labels), siamese="pairs" not in gives, dropout=dropout)
+        return class_head(width, gives, len(scheme.labels), dropout)
 
     def output(self, head: nn.Module, encoding: Encoding, labels: Tensor, weights: Tensor) -> Output:
         """Return logits, and embeddings where the encoder gives them."""
-        both = encoding.pair is not None or (encoding.query is not None and encoding.product is not None)
+        both = (
+            encoding.logits is not None
+            or encoding.pair is not None
+            or (encoding.query is not None and encoding.product is not None)
+        )
         return Output(
             labels=labels,
             weights=weights,
             logits=head(encoding) if both else None,
             embeddings=encoding.query,
             references=encoding.product,
+            uncertainty=encoding.uncertainty,
         )

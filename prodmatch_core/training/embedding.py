@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from prodmatch_core.components.encoder import Encoder, Prepared
 from prodmatch_core.training.batches import budget_batches
-from prodmatch_core.training.prediction import TOKEN_BUDGET
+from prodmatch_core.training.prediction import token_budget
 
 
 @attrs.frozen(eq=False)
@@ -24,8 +24,8 @@ class Embedder:
     encoder: Encoder
     prepared: Prepared
     precision: str = "fp32"
-    budget: int = TOKEN_BUDGET
-    "Padded tokens a batch."
+    budget: int | None = None
+    "Padded tokens a batch; None for what is fastest."
 
     def queries(self, rows: np.ndarray) -> np.ndarray:
         """Return the vectors of queries, (n, width) float32 of length 1; rows of the corpus, in any order."""
@@ -44,9 +44,10 @@ class Embedder:
         modes = [(module, module.training) for module in encoder.modules()]
         device = next(encoder.parameters()).device
         vectors = np.empty((len(rows), encoder.width), dtype=np.float32)
+        budget = self.budget or token_budget(encoder, device)
         encoder.eval()
         try:
-            for taken in budget_batches(self.prepared.lengths(*pair(rows)), self.budget):
+            for taken in budget_batches(self.prepared.lengths(*pair(rows)), budget):
                 batch = {
                     name: tensor.to(device, non_blocking=True)
                     for name, tensor in self.prepared.batch(*pair(rows[taken])).items()

@@ -34,11 +34,15 @@ class FittedMember:
 
     def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
         """Return class probabilities, (n, classes) float64."""
+        return self.predict_with_uncertainty(corpus, examples)[0]
+
+    def predict_with_uncertainty(self, corpus: Corpus, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+        """Return class probabilities, and how unsure the member is, (n,) float64: NaN where it cannot say."""
         if isinstance(self.model, MemberModel):
-            return prediction.predict(
+            return prediction.predict_with_uncertainty(
                 self.model, self.model.encoder.prepare(corpus), examples, self.precision
             )
-        return self.model.predict(corpus, examples)
+        return self.model.predict_with_uncertainty(corpus, examples)
 
     def vectors(self, corpus: Corpus, reads: Sequence[tuple[str, np.ndarray]]) -> list[np.ndarray]:
         """Return the vectors of each (side, rows) as the task compares them, (n, width) float32 each."""

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prodmatch_core.components.encoder import Prepared, Rows
+from prodmatch_core.components.encoder import Encoder, Prepared, Rows
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.training.batches import budget_batches
 from prodmatch_core.training.model import MemberModel
 
-TOKEN_BUDGET = 16_384
-"Padded tokens a batch when only predicting."
+GPU_TOKENS = 16_384
+"Padded tokens a batch when only predicting on a GPU."
 
 
 def to_tensors(
@@ -42,6 +42,11 @@ def rows_of(examples: Examples, sides: Sequence[str]) -> tuple[Rows, Rows]:
 def device() -> torch.device:
     """Return the device to predict on: the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def token_budget(encoder: Encoder, device: torch.device) -> int:
+    """Return the padded tokens a batch that an encoder predicts fastest with on a device."""
+    return encoder.token_budget if device.type == "cpu" else GPU_TOKENS
 
 
 def fastest_precision(device: torch.device) -> str:
@@ -76,7 +81,7 @@ def vectors(
     side: str,
     rows: np.ndarray,
     precision: str = "fp32",
-    budget: int = TOKEN_BUDGET,
+    budget: int | None = None,
 ) -> np.ndarray:
     """Return the vectors of one side's rows as the task compares them, (n, width) float32.
 
@@ -86,11 +91,12 @@ def vectors(
         side: query or product.
         rows: (n,) int64 rows of that side.
         precision: number format of the forward pass.
-        budget: padded tokens a batch.
+        budget: padded tokens a batch; None for what is fastest.
     """
     examples = Examples(rows, rows, np.zeros(len(rows)), np.ones(len(rows)))
     result = np.empty((len(rows), 0), dtype=np.float32)
     with evaluating(model, precision) as device:
+        budget = budget or token_budget(model.encoder, device)
         for number, part in enumerate(budget_batches(prepared.lengths(*rows_of(examples, [side])), budget)):
             batch, labels, weights = to_tensors(prepared, examples.take(part), device, [side])
             output, _ = model(batch, labels, weights)
@@ -111,15 +117,29 @@ def predict(
     prepared: Prepared,
     examples: Examples,
     precision: str = "fp32",
-    budget: int = TOKEN_BUDGET,
+    budget: int | None = None,
 ) -> np.ndarray:
     """Return class probabilities of `examples`, (n, classes) float64, in their order.
 
     Pairs are batched by length within a budget of padded tokens; neither order nor batch mates change a result
     beyond rounding.
     """
+    return predict_with_uncertainty(model, prepared, examples, precision, budget)[0]
+
+
+@torch.inference_mode()
+def predict_with_uncertainty(
+    model: MemberModel,
+    prepared: Prepared,
+    examples: Examples,
+    precision: str = "fp32",
+    budget: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `predict` does, and how unsure the model is of each example, (n,) float64, NaN if it cannot say."""
     result: np.ndarray | None = None
+    uncertainty = np.full(len(examples), np.nan)
     with evaluating(model, precision) as device:
+        budget = budget or token_budget(model.encoder, device)
         for rows in budget_batches(prepared.lengths(examples.query, examples.product), budget):
             batch, labels, weights = to_tensors(prepared, examples.take(rows), device, model.task.sides)
             output, _ = model(batch, labels, weights)
@@ -128,4 +148,6 @@ def predict(
             if result is None:
                 result = np.empty((len(examples), probabilities.shape[1]))
             result[rows] = probabilities
-    return np.empty((0, 0)) if result is None else result
+            if output.uncertainty is not None:
+                uncertainty[rows] = output.uncertainty.double().cpu().numpy()
+    return np.empty((0, 0)) if result is None else result, uncertainty

@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -131,6 +132,13 @@ def test_isotonic_brings_stated_and_observed_together() -> None:
     assert nll(calibrated.probabilities) < nll(stated.probabilities) - 0.2
     np.testing.assert_allclose(calibrated.probabilities.sum(axis=1), 1)
     assert calibrated.probabilities.min() > 0
+
+
+def test_isotonic_keeps_which_rows_belong_together() -> None:
+    stated = attrs.evolve(scored([0.2, 0.6]), groups=np.array([0, 1]))
+    calibrator = IsotonicCalibrator.build(IsotonicConfig(), BINARY)
+    calibrator.fit(stated, np.array([1, 0]), np.ones(2))
+    assert calibrator.apply(stated).groups is stated.groups
 
 
 def test_isotonic_leaves_a_class_it_never_saw_as_stated() -> None:

@@ -1,14 +1,19 @@
-"""`plugins` and `plugins show`."""
+"""`plugins`, `plugins show` and `plugins check`."""
 
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import fake_commands
 from fake_parts import fake_registry
-from prodmatch_core.plugins import PluginState
-from prodmatch_core.records import EncoderSpec
+from prodmatch_core.plugins import PluginState, new_manager
+from prodmatch_core.records import EncoderSpec, LossSpec
+from prodmatch_core.registry import Registry, default_registry
+from prodmatch_core.testing.isolated import isolated_registry
 
 
 def test_list_has_a_row_per_plugin_the_parts_by_kind_and_the_problems(invoke, broken_registry) -> None:
@@ -131,3 +136,99 @@ def test_show_of_a_part_claimed_twice_names_both(invoke) -> None:
     result = invoke("plugins", "show", "fake.text", registry=fake_registry(other))
     assert result.exit_code == 2
     assert result.stderr.startswith('encoder "fake.text" is claimed by prodmatch-fake 1.2 ')
+
+
+def test_show_tells_file_and_line_of_the_definition_without_importing_it(invoke) -> None:
+    support = Path(fake_commands.__file__)
+    line = support.read_text(encoding="utf-8").splitlines().index("def greet(name: str) -> None:") + 1
+    (part,) = json.loads(invoke("plugins", "show", "greet", "--json").stdout)
+    assert part["defined"] == f"{support}:{line}"
+    assert f"defined    {support}:{line}\n" in invoke("plugins", "show", "greet").stdout
+
+
+def test_show_of_a_part_whose_plugin_failed_says_why(invoke, broken_registry) -> None:
+    result = invoke("plugins", "show", "acme.text", registry=broken_registry)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        'part "acme.text" is not available: prodmatch-acme:acme: import of prodmatch_acme.plugin failed: '
+        "ImportError: no scipy.\n",
+    )
+
+
+# -- check ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def some_parts() -> Registry:
+    """Return a registry of one part that keeps the laws and one that cannot be loaded."""
+    spec = default_registry().get("loss", "core.in_batch_softmax")
+    absent = LossSpec(name="mine.absent", summary="Nowhere.", factory="absent_module:Loss")
+    return isolated_registry(spec, absent)
+
+
+def test_check_has_a_line_a_check_and_counts_them(invoke, some_parts) -> None:
+    result = invoke("plugins", "check", "core.in_batch_softmax", registry=some_parts)
+    *lines, counts = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert "passed   core.in_batch_softmax  weight_two_is_a_row_twice" in lines
+    assert (
+        "skipped  core.in_batch_softmax  scalar_is_the_mean_of_examples: the loss is no PointwiseLoss and has no loss of "
+        "single examples"
+    ) in lines
+    passed = sum(line.startswith("passed ") for line in lines)
+    assert counts.startswith(
+        f"{len(lines)} checks of 1 part: {passed} passed, {len(lines) - passed} skipped ("
+    )
+
+
+def test_check_that_fails_says_why_on_its_line_and_is_an_error(invoke, some_parts) -> None:
+    result = invoke("plugins", "check", "given", registry=some_parts)
+    assert result.exit_code == 1
+    failed = [line for line in result.stdout.splitlines() if line.startswith("failed ")]
+    assert any("mine.absent  " in line and "cannot load absent_module:Loss" in line for line in failed)
+    assert re.search(r"\d+ checks of 2 parts: \d+ passed, \d+ skipped, \d+ failed \(", result.stdout)
+
+
+def test_check_as_json(invoke, some_parts) -> None:
+    result = invoke("plugins", "check", "mine.absent", "--json", registry=some_parts)
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert told["problems"] == []
+    assert len(told["checks"]) == told["passed"] + told["skipped"] + told["failed"]
+    assert {(c["part"], c["status"]) for c in told["checks"] if c["status"] == "failed"} == {
+        ("mine.absent", "failed")
+    }
+
+
+def test_check_of_a_broken_plugin_tells_its_problem_and_tries_nothing(invoke, broken_registry) -> None:
+    result = invoke("plugins", "check", "prodmatch-acme", registry=broken_registry)
+    assert (result.exit_code, result.stdout) == (
+        1,
+        "broken   prodmatch-acme:acme: import of prodmatch_acme.plugin failed: ImportError: no scipy.\n"
+        "0 checks of 0 parts: none tried (0.0 s)\n",
+    )
+
+
+def test_check_of_everything_goes_on_beside_a_broken_plugin(invoke) -> None:
+    failed = PluginState("acme", "prodmatch-acme", "0.3", "prodmatch_acme.plugin")
+    failed.fail("prodmatch-acme:acme: import failed.")
+    sound = PluginState("mine", "prodmatch-mine", "1", "mine.plugin")
+    sound.records.append(default_registry().get("loss", "core.bce"))
+    result = invoke("plugins", "check", registry=Registry(new_manager(), [sound, failed]))
+    assert result.exit_code == 1
+    assert "passed   core.bce  weight_two_is_a_row_twice\n" in result.stdout
+    assert "broken   prodmatch-acme:acme: import failed.\n" in result.stdout
+
+
+def test_check_of_a_plugin_without_parts_tries_nothing_and_is_well(invoke) -> None:
+    listener = PluginState("ears", "prodmatch-ears", "1", "ears.plugin")
+    result = invoke("plugins", "check", "prodmatch-ears", registry=Registry(new_manager(), [listener]))
+    assert (result.exit_code, result.stdout) == (0, "0 checks of 0 parts: none tried (0.0 s)\n")
+
+
+def test_check_of_an_unknown_name_is_wrong_usage(invoke, some_parts) -> None:
+    result = invoke("plugins", "check", "core.in_batch_sofmax", registry=some_parts)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        'no plugin and no part is called "core.in_batch_sofmax"; did you mean "core.in_batch_softmax"?\n',
+    )

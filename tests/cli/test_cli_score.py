@@ -38,7 +38,7 @@ class FakeFitted:
     precision: str
 
     @classmethod
-    def load(cls, path: Path, precision: str) -> FakeFitted:
+    def load(cls, path: Path, precision: str, backend: str) -> FakeFitted:
         cls.batches, cls.precision = [], precision
         return cls()
 

@@ -50,7 +50,7 @@ def test_an_encoder_that_gives_nothing_to_decide_from_is_refused() -> None:
     text = problem(tree(member=[{"encoder": {"use": "fake.tokens"}}]), registry)
     assert text == (
         "pipeline: 1 problem\n  member[0].encoder.use: fake.tokens gives tokens; in the task match a member's encoder "
-        "must give one of pairs, embeddings, nodes, probabilities. Nest it in one that does, or choose another"
+        "must give one of pairs, embeddings, nodes, probabilities, logits. Nest it in one that does, or choose another"
     )
 
 

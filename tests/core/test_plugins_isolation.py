@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,6 +18,7 @@ from packaging.requirements import Requirement
 import prodmatch_core
 from prodmatch_core import hookimpl, plugins
 from prodmatch_core.errors import ConfigError, PluginError
+from prodmatch_core.installed import EntryPoint
 from prodmatch_core.plugins import PluginState, load_plugins
 from prodmatch_core.records import EncoderSpec, LossSpec, MeasureSpec, Spec
 from prodmatch_core.registry import Registry
@@ -96,6 +99,31 @@ def test_plugin_that_fails_on_import(error: BaseException, told: str) -> None:
     assert type(error).__name__ in state.trace
 
 
+def test_trace_has_the_plugins_own_frames_and_not_the_loaders(tmp_path: Path) -> None:
+    (tmp_path / "acme_deep.py").write_text("def draw():\n    raise ValueError('no\\nscreen.')\ndraw()\n")
+    state = PluginState("acme", "prodmatch-acme", "0.3", "acme_deep")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        load((EntryPoint("acme", "acme_deep", "prodmatch-acme", "0.3"), state))
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert state.problem == (
+        "prodmatch-acme:acme: import of acme_deep failed: ValueError: no screen. Repair or uninstall prodmatch-acme."
+    )
+    file = tmp_path / "acme_deep.py"
+    assert state.trace == (
+        f'  File "{file}", line 3, in <module>\n    draw()\n  File "{file}", line 2, in draw\n'
+        "    raise ValueError('no\\nscreen.')\nValueError: no\nscreen."
+    )
+
+
+def test_trace_of_a_record_that_is_refused_ends_at_the_line_that_made_it() -> None:
+    _, states = load(plugin(module(prodmatch_losses=losses("Acme.Loss"))))
+    assert [Path(name).name for name in re.findall(r'File "(.+?)"', states[0].trace)][-1] == Path(
+        __file__
+    ).name
+
+
 def test_ctrl_c_during_an_import_is_not_swallowed() -> None:
     with pytest.raises(KeyboardInterrupt):
         load(plugin(raiser(KeyboardInterrupt())))
@@ -108,7 +136,7 @@ def test_hook_that_raises() -> None:
 
     assert_only_the_healthy_one_works(
         plugin(module(prodmatch_losses=prodmatch_losses)),
-        problem="prodmatch-acme:acme: prodmatch_losses() failed: KeyError: 'weights'",
+        problem="prodmatch-acme:acme: prodmatch_losses() failed: KeyError: 'weights'. Repair or uninstall prodmatch-acme.",
     )
 
 
@@ -120,7 +148,7 @@ def test_hook_that_raises_after_its_first_record_registers_nothing() -> None:
 
     assert_only_the_healthy_one_works(
         plugin(module(prodmatch_losses=prodmatch_losses)),
-        problem="prodmatch-acme:acme: prodmatch_losses() failed: ValueError: half way",
+        problem="prodmatch-acme:acme: prodmatch_losses() failed: ValueError: half way. Repair or uninstall prodmatch-acme.",
     )
 
 
@@ -139,7 +167,7 @@ def test_hook_that_returns_rubbish(returned: Any, told: str) -> None:
 
     assert_only_the_healthy_one_works(
         plugin(module(prodmatch_losses=prodmatch_losses)),
-        problem=f"prodmatch-acme:acme: prodmatch_losses() failed: PluginError: {told}",
+        problem=f"prodmatch-acme:acme: prodmatch_losses() failed: PluginError: {told}. Repair or uninstall prodmatch-acme.",
     )
 
 
@@ -260,6 +288,7 @@ def test_same_part_name_in_two_distributions_is_an_error_that_names_both() -> No
         registry.get("loss", "acme.loss")
     assert str(caught.value) == told
     assert registry.problems() == [told]
+    assert [registry.state(state) for state in registry.plugins] == ["clash", "clash"]
     assert [spec.name for spec in registry.specs("loss")] == ["acme.other"]
 
 

@@ -9,30 +9,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from pages import blocks
 from prodmatch_core.cli import cli
 from prodmatch_core.config import load_pipeline
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("plugins/*/README.md")])
-
-
-def blocks(page: Path) -> list[str]:
-    """Return the indented code blocks of a page, each without its indentation."""
-    lines = page.read_text(encoding="utf-8").splitlines()
-    found: list[list[str]] = []
-    for inside, group in itertools.groupby(
-        lines, key=lambda line: line.startswith("    ") or not line.strip()
-    ):
-        text = [line[4:] for line in group]
-        if inside and any(text):
-            found.append(text)
-    return ["\n".join(text).strip() + "\n" for text in found]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[pc]*/*/README.md")])
 
 
 def pipelines() -> list[tuple[str, dict[str, Any]]]:
     found = []
     for page in PAGES:
-        for number, block in enumerate(blocks(page)):
+        for number, (_, block) in enumerate(blocks(page)):
             if block.startswith("[pipeline]"):
                 toml = block.partition("\nprodmatch ")[0]
                 found.append((f"{page.relative_to(ROOT)}-{number}", tomllib.loads(toml)))
@@ -41,7 +29,7 @@ def pipelines() -> list[tuple[str, dict[str, Any]]]:
 
 def commands() -> list[str]:
     """Return every `prodmatch ...` command that a page shows, without the comment behind it."""
-    lines = (line for page in PAGES for block in blocks(page) for line in block.splitlines())
+    lines = (line for page in PAGES for _, block in blocks(page) for line in block.splitlines())
     shown = (re.sub(r"^\.venv/bin/", "", line.partition(" #")[0]).strip() for line in lines)
     return sorted({line for line in shown if line.startswith("prodmatch ")})
 
@@ -57,7 +45,7 @@ def test_every_pipeline_shown_is_valid(tree: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted([*ROOT.glob("pipelines/*.toml"), *ROOT.glob("p*/*/pipelines/*.toml")]), ids=str
+    "path", sorted([*ROOT.glob("pipelines/*.toml"), *ROOT.glob("[pc]*/*/pipelines/*.toml")]), ids=str
 )
 def test_every_shipped_pipeline_is_valid(path: Path) -> None:
     load_pipeline(path)

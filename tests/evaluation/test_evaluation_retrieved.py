@@ -129,3 +129,26 @@ def test_edges_known_already_and_the_product_itself_are_no_candidates() -> None:
 def test_cosine_ignores_length_and_a_zero_vector_is_like_nothing() -> None:
     score = cosine_scorer(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([[5.0, 0.0], [0.0, 1.0]]))
     np.testing.assert_allclose(score(np.array([0, 1])), [[1, 0], [0, 0]])
+
+
+NONE = Examples(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+
+def test_a_search_among_items_keeps_their_similarities() -> None:
+    labels = np.array([7, 3, 7, 5, 3])
+    vectors = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    found = Search.of(EMBED, Examples(np.full(5, -1), np.arange(5), labels, np.ones(5)), NONE, 5).run(
+        vectors[[0, 1, 2, 4]], vectors
+    )
+    assert found.space is not None
+    assert found.space.queries.tolist() == [0, 1, 2, 4]
+    assert found.space.labels[found.space.queries].tolist() == [2, 0, 2, 0]
+    part = found.subset(np.array([False, True, False, True])).space
+    assert part is not None and part.queries.tolist() == [1, 4]
+    np.testing.assert_allclose(part.score(np.array([1])), found.space.score(np.array([3])))
+
+
+def test_a_search_for_hidden_edges_has_no_groups_to_tell_apart() -> None:
+    split = Examples(np.array([0]), np.array([1]), np.zeros(1), np.ones(1))
+    vectors = np.eye(3, dtype=np.float32)
+    assert Search.of(RELATE, split, NONE, 3).run(vectors[:1], vectors).space is None

@@ -26,6 +26,9 @@ class WordMember:
     base: float
     worth: Mapping[str, float]
 
+    def predict_with_uncertainty(self, corpus: Corpus, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+        return self.predict(corpus, examples), np.full(len(examples), np.nan)
+
     def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
         queries = corpus.query_texts()
         products = zip(corpus.product_texts(("title",)), corpus.product_texts(("description",)), strict=True)

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from made_runs import make_comparison
 from prodmatch_core.data.describe import Thorough, describe
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.generate import make_shop
 from prodmatch_core.records import Section
 from prodmatch_core.registry import Registry
 from prodmatch_core.report import render
+from prodmatch_core.report.compare_page import render_compare_page
 from prodmatch_core.report.data_page import render_data_page
 from prodmatch_core.rundir import Run
 
@@ -108,12 +110,15 @@ def opened(
 ) -> Any:
     wide = Section(title="Wide", html=f"<table><tr>{'<td>a cell of some width</td>' * 40}</tr></table>")
     esci = render(esci_run, [wide], registry=report_registry)
+    figures = make_comparison(tmp_path_factory.mktemp("compared"), [(1, 0), (2, 0), (2, 1)])
+    compared = render_compare_page({**figures, "failed": {"broken": "seed 0: no memory " * 20}})
     both = (1280, 390)
     pages = {
         "esci": (esci, both),
         "binary": (render(binary_run, registry=report_registry), both),
         # What the sheet of a printer shows, on a screen as wide as A4 between its margins.
         "printed": (esci.replace("@media print", "@media all"), (718,)),
+        "compare": (compared, both),
         "data": (render_data_page(describe(make_shop(ShopConfig(size=2000)), Thorough())), both),
         "unbounded": ("<!doctype html><title>unbounded</title><div style='width:3000px'>wide</div>", (390,)),
     }
@@ -122,7 +127,8 @@ def opened(
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [(name, width) for name in ("esci", "binary", "data") for width in (1280, 390)] + [("printed", 718)],
+    [(name, width) for name in ("esci", "binary", "compare", "data") for width in (1280, 390)]
+    + [("printed", 718)],
 )
 def test_nothing_is_wider_than_the_page(opened: Any, name: str, width: int) -> None:
     _, measured, _ = opened
@@ -133,7 +139,17 @@ def test_nothing_is_wider_than_the_page(opened: Any, name: str, width: int) -> N
 
 
 @pytest.mark.parametrize(
-    "page", ["esci-1280", "esci-390", "binary-1280", "binary-390", "data-1280", "data-390"]
+    "page",
+    [
+        "esci-1280",
+        "esci-390",
+        "binary-1280",
+        "binary-390",
+        "compare-1280",
+        "compare-390",
+        "data-1280",
+        "data-390",
+    ],
 )
 def test_no_text_of_a_drawing_leaves_its_box(opened: Any, page: str) -> None:
     _, measured, _ = opened

@@ -105,3 +105,23 @@ def test_leaves_of_nested_tables() -> None:
 @pytest.mark.parametrize(("count", "text"), [(1, "1 query"), (2, "2 queries"), (1204, "1,204 queries")])
 def test_plural(count: int, text: str) -> None:
     assert formats.plural(count, "query") == text
+
+
+@pytest.mark.parametrize(
+    ("values", "digits"),
+    [
+        ((0.5,), 3),
+        ((1.2, 40.0), 3),
+        ((0.08, -0.01), 4),
+        ((0.008, None), 5),
+        ((1e-9,), 6),
+        ((0.0,), 3),
+        ((None,), 3),
+    ],
+)
+def test_small_figures_get_more_decimals(values: tuple, digits: int) -> None:
+    assert formats.decimals(*values) == digits
+
+
+def test_an_interval_is_written_with_the_decimals_asked_for() -> None:
+    assert formats.span({"low": 0.00012, "high": 0.00034}, 5) == "0.00012–0.00034"

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
+from safetensors.numpy import load_file
 
 from prodmatch_core.cli import cli
 from prodmatch_core.data.folder import write_folder
 from prodmatch_core.errors import RunError
+from prodmatch_core.evaluation.retrieved import cosine_scorer
 from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.registry import default_registry
 from prodmatch_core.rundir import Run
@@ -70,6 +73,19 @@ def test_neighbours_on_disk_give_the_figures_of_the_run(runs: dict[str, Run]) ->
         line["measures"]["hit_rate@1"]["value"]
     )
     assert run.neighbours.filter(pl.col("neighbour") == pl.col("query")).is_empty()
+
+
+def test_the_vectors_kept_of_embed_have_their_items(runs: dict[str, Run]) -> None:
+    run = runs["embed"]
+    vectors = load_file(run.path / "members" / "only" / "predictions.safetensors")
+    sizes = run.items["split"].value_counts()
+    assert dict(zip(sizes["split"], sizes["count"], strict=True)) == {"valid": 64, "test": 64}
+    assert (len(vectors["valid"]), len(vectors["candidates"])) == (64, 64)
+    test = run.items.filter(pl.col("split") == "test")["item_id"].to_list()
+    nearest = cosine_scorer(vectors["candidates"], vectors["candidates"])(np.array([0]))[0].copy()
+    nearest[0] = -1
+    first = run.neighbours.filter((pl.col("query") == test[0]) & (pl.col("rank") == 1))
+    assert first["score"].item() == pytest.approx(float(nearest.max()), abs=1e-5)
 
 
 def test_embed_learns_which_words_matter(runs: dict[str, Run]) -> None:

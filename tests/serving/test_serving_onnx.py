@@ -185,3 +185,23 @@ def test_a_form_must_be_named(served: Run) -> None:
         2,
         "Error: say what to export: --int8 is the one form there is.",
     )
+
+
+def test_a_run_is_scored_with_what_was_exported(done: Run, tmp_path: Path) -> None:
+    PAIRS.write_csv(tmp_path / "pairs.csv")
+    out = tmp_path / "out.parquet"
+    words = ["score", str(done.path), str(tmp_path / "pairs.csv"), "-o", str(out), "--backend", "onnx-int8"]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.output
+    plain = Pipeline.load(done.path, "fp32").predict(PAIRS)["p_match"].to_numpy()
+    light = pl.read_parquet(out)["p_match"].to_numpy()
+    np.testing.assert_allclose(light, plain, atol=0.05)
+    assert not np.array_equal(light, plain)
+
+
+def test_a_backend_without_a_member_to_run_is_refused(unserved: Run) -> None:
+    with pytest.raises(RunError) as caught:
+        Pipeline.load(unserved.path, backend="onnx-int8")
+    assert str(caught.value) == (
+        f"{unserved.path}: has no member that can be exported. Score it with the backend torch."
+    )

@@ -32,9 +32,9 @@ class Rows:
 
 def take(decisions: Decisions, rows: np.ndarray) -> Decisions:
     """Return some decisions, in the order of `rows`."""
-    return Decisions(
-        **{field.name: getattr(decisions, field.name)[rows] for field in attrs.fields(Decisions)}
-    )
+    given: dict[str, Any] = attrs.asdict(decisions, recurse=False)
+    taken = {name: values[rows] for name, values in given.items() if values is not None}
+    return Decisions(**taken)
 
 
 def rows_of(seed: int, scheme: LabelScheme = ESCI, rows: int = 400, sharpness: float = 2.0) -> Rows:
@@ -56,8 +56,9 @@ def fitted(subject: Subject, rows: Rows, scheme: LabelScheme = ESCI) -> Any:
 
 
 def applied(made: Any, decisions: Decisions) -> Answer:
-    """Return the calibrator's answer, by name."""
-    return attrs.asdict(made.apply(decisions), recurse=False)
+    """Return the calibrator's answer, by name, without what it leaves open."""
+    answer = attrs.asdict(made.apply(decisions), recurse=False)
+    return {name: values for name, values in answer.items() if values is not None}
 
 
 class CalibratorBench(Bench):

@@ -25,6 +25,8 @@ from prodmatch_core.training import seeds
 
 ROWS = 24
 "Examples that encoders are asked about."
+GIVEN = ("pair", "query", "product", "logits", "uncertainty")
+"What of an Encoding is compared."
 
 
 def world_of(subject: Subject) -> World:
@@ -113,11 +115,14 @@ class Asked:
     def __call__(self, rows: np.ndarray, sides: tuple[str, ...] | None = None) -> Answer:
         """Return the vectors, or class probabilities, of the examples at `rows`, in evaluation mode."""
         if not isinstance(self.made, Encoder):
-            return {"probabilities": self.made.predict(self.corpus, self.examples.take(rows))}
+            asked = self.examples.take(rows)
+            probabilities, unsure = self.made.predict_with_uncertainty(self.corpus, asked)
+            told = {} if np.isnan(unsure).all() else {"uncertainty": unsure}
+            return {"probabilities": probabilities, **told}
         with unchanged_mode(self.made, training=False), torch.inference_mode():
             encoding = self.made(self.batch(rows, sides))
-        vectors = {name: getattr(encoding, name) for name in ("pair", "query", "product")}
-        return {name: tensor.float().numpy() for name, tensor in vectors.items() if tensor is not None}
+        given = {name: getattr(encoding, name) for name in GIVEN}
+        return {name: tensor.float().numpy() for name, tensor in given.items() if tensor is not None}
 
     def _rows(self, rows: np.ndarray, sides: tuple[str, ...]) -> tuple[np.ndarray | None, np.ndarray | None]:
         return (

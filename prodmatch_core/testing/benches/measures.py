@@ -8,7 +8,7 @@ import numpy as np
 
 from prodmatch_core.data.dataset import ESCI, LabelScheme
 from prodmatch_core.evaluation.evaluated import Evaluated
-from prodmatch_core.evaluation.retrieved import Retrieved
+from prodmatch_core.evaluation.retrieved import Retrieved, Space
 from prodmatch_core.records import MeasureSpec
 from prodmatch_core.testing.benches.bench import Answer, Bench
 from prodmatch_core.testing.subject import Subject
@@ -44,13 +44,23 @@ def found(subject: Subject, quality: str, scheme: LabelScheme = BINARY) -> Evalu
     if of_neighbours(subject):
         order = np.argsort(-score.reshape(QUERIES, PRODUCTS), axis=1, kind="stable")
         hits = np.take_along_axis(right.reshape(QUERIES, PRODUCTS), order, axis=1)
-        return Retrieved(hits, np.full(QUERIES, MATCHES), order, np.arange(QUERIES))
+        space = groups_of_two(quality, rng) if "group_labels" in subject.part.needs else None
+        return Retrieved(hits, np.full(QUERIES, MATCHES), order, np.arange(QUERIES), space=space)
     if len(scheme.labels) == 2:
         probabilities, labels = np.stack([score, 1 - score], axis=1), np.where(right, 0, 1)
     else:
         labels = np.where(right, 0, 1 + np.arange(len(right)) % (len(scheme.labels) - 1))
         probabilities = rng.dirichlet(np.ones(len(scheme.labels)), size=len(right))
     return Evaluated(labels, probabilities, probabilities.argmax(axis=1), groups, scheme)
+
+
+def groups_of_two(quality: str, rng: np.random.Generator) -> Space:
+    """Return the similarities of eight items in groups of two: `perfect`, `worst` and `random` as in `found`."""
+    labels = np.arange(QUERIES) // 2
+    same = (labels[:, None] == labels).astype(np.float32)
+    chance = rng.uniform(-0.9, 0.9, size=same.shape).astype(np.float32)
+    similarity = {"perfect": same, "worst": -same, "random": (chance + chance.T) / 2}[quality]
+    return Space(lambda rows: similarity[rows], np.arange(QUERIES), labels)
 
 
 def value(subject: Subject, predictions: Evaluated | Retrieved, weights: np.ndarray | None = None) -> float:

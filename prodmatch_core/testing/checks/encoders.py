@@ -17,11 +17,14 @@ from prodmatch_core.training import seeds
 
 
 def check_gives_what_it_declares(subject: Subject) -> None:
-    """What the record's `gives` promises is in the Encoding, one vector of size `width` an example."""
+    """What the record's `gives` promises is there: one vector of size `width` an example, or logits of each class.
+
+    An uncertainty is a finite number for every example where it is promised, and none where it is not.
+    """
     gives, made = subject.part.gives, subject.made
+    classes = len(world_of(subject).fit.scheme.labels)
     if fits_itself := isinstance(made, SelfFittingEncoder):
         given = Asked.of(subject, made)(np.arange(ROWS))["probabilities"]
-        classes = len(world_of(subject).fit.scheme.labels)
         if given.shape != (ROWS, classes) or np.abs(given.sum(axis=1) - 1).max() > 1e-6 or (given < 0).any():
             raise Nonconformance(
                 f"{ROWS} examples of {classes} classes get probabilities of shape {given.shape}, or rows that "
@@ -31,19 +34,33 @@ def check_gives_what_it_declares(subject: Subject) -> None:
         raise Nonconformance(
             "a part gives probabilities if, and only if, it is a SelfFittingEncoder. Correct `gives` or the class."
         )
+    asked = Asked.of(subject, made)
+    answer = dict(asked(np.arange(ROWS)))
+    unsure = answer.pop("uncertainty", np.full(ROWS, np.nan))
+    told = np.isfinite(unsure) if "uncertainty" in gives else np.isnan(unsure)
+    if unsure.shape != (ROWS,) or not told.all():
+        raise Nonconformance(
+            f"{ROWS} examples get uncertainties of shape {unsure.shape}, {int(np.isfinite(unsure).sum())} of them "
+            f"finite, and the record declares {', '.join(sorted(gives))}. Give one finite number an example, or "
+            "correct `gives`."
+        )
     if fits_itself:
         return
-    asked = Asked.of(subject, made)
-    answer = asked(np.arange(ROWS))
     sides = set(asked.sides) if "embeddings" in gives else set()
-    missing = (sides | ({"pair"} if "pairs" in gives else set())) - answer.keys()
+    missing = (
+        sides | ({"pair"} if "pairs" in gives else set()) | ({"logits"} if "logits" in gives else set())
+    ) - answer.keys()
     if missing:
         raise Nonconformance(
             f"the record declares {', '.join(sorted(gives))}, and the Encoding has no "
             f"{' and no '.join(sorted(missing))}. Give it, or correct `gives`."
         )
     for name, values in answer.items():
-        if values.shape != (ROWS, made.width):
+        if name == "logits" and values.shape != (ROWS, classes):
+            raise Nonconformance(
+                f"{ROWS} examples of {classes} classes have logits of shape {values.shape}. Return one for each class."
+            )
+        if name != "logits" and values.shape != (ROWS, made.width):
             raise Nonconformance(
                 f"{ROWS} examples and width {made.width} make {name} of shape {values.shape}. Return one "
                 "vector of size `width` an example."
@@ -186,7 +203,8 @@ def check_finite_gradients(subject: Subject) -> None:
     asked = Asked.of(subject, made)
     with unchanged_mode(made, training=True), seeds.torch_seed(0, "kit", "gradients"):
         encoding = made(asked.batch(np.arange(ROWS)))
-        vectors = [v for v in (encoding.pair, encoding.query, encoding.product) if v is not None]
+        given = (encoding.pair, encoding.query, encoding.product, encoding.logits)
+        vectors = [v for v in given if v is not None]
         made.zero_grad()
         # Weighed differently, so that what normalises vectors does not cancel the gradient.
         sum((v.float() * torch.linspace(-1, 1, v.shape[1])).pow(2).sum() for v in vectors).backward()

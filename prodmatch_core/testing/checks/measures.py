@@ -108,4 +108,6 @@ def _repeated(predictions: Evaluated | Retrieved, rows: list[np.ndarray]) -> Eva
         for field in attrs.fields(type(predictions))
         for values in [getattr(predictions, field.name)]
     }
+    if isinstance(predictions, Retrieved) and predictions.space is not None:
+        arrays["space"] = predictions.space.subset(every)
     return type(predictions)(**{**arrays, "groups": groups})

@@ -1,0 +1,1 @@
+"""One distance threshold for every class, as prodmatch parts."""

@@ -1,0 +1,1 @@
+"""Estimates of uncertainty and decisions made of score and uncertainty, as prodmatch parts."""

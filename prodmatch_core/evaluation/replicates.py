@@ -1,0 +1,112 @@
+"""Figures of many resamples, or of many random swaps of two systems, at once.
+
+What is drawn or swapped is whole queries. A statistic of sums (`sums.OfSums`) then needs one matrix product for a block
+of them; any other is evaluated under the weights of the rows, one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+from prodmatch_core.evaluation.evaluated import Evaluated, Measure
+from prodmatch_core.evaluation.retrieved import Retrieved
+from prodmatch_core.evaluation.sums import OfSums
+
+Seed: TypeAlias = int | tuple[int, ...]
+Figures: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"A block of draws (r, G) float64, or of swaps (r, G) bool, to (r,) figures."
+
+_CELLS = 1 << 21
+"Numbers of a block."
+
+
+def draws(queries: int, replicates: int, seed: Seed) -> Iterator[np.ndarray]:
+    """Yield blocks of resamples, (r, queries) float64: how often each query was drawn, as many as there are."""
+    generator = np.random.default_rng(seed)
+    for rows in _blocks(queries, replicates):
+        block = np.zeros((rows, queries))
+        for drawn in block:
+            if queries:
+                picked = generator.integers(queries, size=queries)
+                drawn[:] = np.bincount(picked, minlength=queries)
+        yield block
+
+
+def swaps(queries: int, replicates: int, seed: Seed) -> Iterator[np.ndarray]:
+    """Yield blocks of swaps, (r, queries) bool: whether each query keeps the systems in their places."""
+    generator = np.random.default_rng(seed)
+    for rows in _blocks(queries, replicates):
+        yield generator.random((rows, queries)) < 0.5
+
+
+def _blocks(queries: int, replicates: int) -> Iterator[int]:
+    size = max(1, _CELLS // max(queries, 1))
+    for done in range(0, replicates, size):
+        yield min(size, replicates - done)
+
+
+def drawn(measure: Measure, found: Evaluated | Retrieved) -> Figures:
+    """Return a system's figure as a function of how often each query was drawn.
+
+    Args:
+        measure: what is measured.
+        found: the system's answers.
+    """
+    statistic = measure(found)  # type: ignore[arg-type]
+    base, groups = found.example_weights, found.groups
+    if isinstance(statistic, OfSums):
+        sums, figure = statistic.by_group(base, groups, found.n_groups), statistic.figure
+        return lambda times: figure(times @ sums)
+    return lambda times: np.array([statistic(base * row[groups]) for row in times], dtype=np.float64)
+
+
+def swapped(measure: Measure, first: Evaluated | Retrieved, second: Evaluated | Retrieved) -> Figures:
+    """Return the difference `first - second` as a function of the queries on which they keep their places.
+
+    Args:
+        measure: what is measured.
+        first: the first system's answers.
+        second: the second system's of the same task, on the same rows in the same order.
+    """
+    base, groups, count = first.example_weights, first.groups, first.n_groups
+    one, other = measure(first), measure(second)  # type: ignore[arg-type]
+    if isinstance(one, OfSums) and isinstance(other, OfSums):
+        ours, theirs = (statistic.by_group(base, groups, count) for statistic in (one, other))
+        figure = one.figure
+
+        def of_sums(kept: np.ndarray) -> np.ndarray:
+            # Sums of what is not negative, never a difference of sums: a class that is absent stays at 0 exactly.
+            keep, turn = kept.astype(np.float64), (~kept).astype(np.float64)
+            return figure(keep @ ours + turn @ theirs) - figure(turn @ ours + keep @ theirs)
+
+        return of_sums
+    # Both systems' rows one after the other: a swap is a choice of weights, and nothing is sorted again.
+    statistic = measure(first.beside(second))  # type: ignore[arg-type]
+
+    def of_weights(kept: np.ndarray) -> np.ndarray:
+        rows = kept[:, groups]
+        keep, turn = base * rows, base * ~rows
+        return np.array(
+            [
+                statistic(np.concatenate([k, t])) - statistic(np.concatenate([t, k]))
+                for k, t in zip(keep, turn, strict=True)
+            ],
+            dtype=np.float64,
+        )
+
+    return of_weights
+
+
+def per_query(measure: Measure, found: Evaluated | Retrieved) -> np.ndarray | None:
+    """Return the measure on each query's rows alone, (G,) float64, NaN where undefined there.
+
+    None for a measure that is no function of sums over rows: of an area under a curve over all queries, a query
+    has no part.
+    """
+    statistic = measure(found)  # type: ignore[arg-type]
+    if not isinstance(statistic, OfSums):
+        return None
+    return statistic.figure(statistic.by_group(found.example_weights, found.groups, found.n_groups))
