@@ -20,24 +20,26 @@ SPARSE = 16
 CHUNK = 64
 "Similarities compared with the margin before anything branches."
 
-Places = tuple[Tensor, Tensor]
-
 
 @attrs.frozen(eq=False)
 class Hard:
     """The hard pairs of one block.
 
     Attributes:
-        near: row and column of the hard positives, int64 each.
-        far: row and column of the hard negatives; None where they are not listed.
+        places: (2, pairs) int64 row and column of the hard positives, then of the hard negatives that are listed.
+        weights: (pairs,) weight of each.
+        near: how many of them are positives.
+        listed: whether the hard negatives are among them.
         short: weighted sum of how far hard positives lie below their margin.
         near_weight: weight of the hard positives.
         excess: weighted sum of how far hard negatives lie above their margin.
         far_weight: weight of the hard negatives.
     """
 
-    near: Places
-    far: Places | None
+    places: Tensor
+    weights: Tensor
+    near: int
+    listed: bool
     short: float
     near_weight: float
     excess: float
@@ -46,23 +48,23 @@ class Hard:
 
 def find(pairs: Pairs, low: float, high: float) -> Hard:
     """Return the positives of similarity at most `low` and the negatives of similarity at least `high`."""
+    found = listed(pairs, low, high) if pairs.similarity.device.type == "cpu" else None
+    if found is not None:
+        return found
     s = pairs.similarity.detach()
-    rows, columns = pairs.positives
-    values = torch.take(s, rows * s.shape[1] + columns)
+    places = torch.stack(pairs.positives)
+    values = s[places[0], places[1]]
     kept = ~(values > low)
-    near = rows[kept], columns[kept]
-    left = _weights(pairs, near)
-    far = listed_negatives(pairs, high) if s.device.type == "cpu" else None
-    if far is None:
-        right = _negative_weights(pairs, high)
-        gaps = torch.where(right > 0, (s - high) * right, 0.0)
-    else:
-        right = _weights(pairs, far)
-        gaps = (torch.take(s, far[0] * s.shape[1] + far[1]) - high) * right
+    places, values = places[:, kept], values[kept]
+    left = (pairs.row_weights[places[0]] * pairs.column_weights[places[1]]).to(s.dtype)
+    right = _negative_weights(pairs, high)
+    gaps = torch.where(right > 0, (s - high) * right, 0.0)
     return Hard(
-        near,
-        far,
-        float(((low - values[kept]) * left).sum()),
+        places,
+        left,
+        len(left),
+        False,
+        float(((low - values) * left).sum()),
         float(left.sum()),
         float(gaps.sum()),
         float(right.sum()),
@@ -84,33 +86,41 @@ def gradient(pairs: Pairs, found: Hard, high: float, near: float, far: float, sp
         (n, m) of the similarities' type.
     """
     s = pairs.similarity.detach()
-    pull = -near * _weights(pairs, found.near)
-    if found.far is None:
-        result = _negative_weights(pairs, high).mul_(far)
-    else:
-        push = far * _weights(pairs, found.far)
-        if sparse:
-            places = torch.stack([torch.cat(both) for both in zip(found.near, found.far, strict=True)])
-            return torch.sparse_coo_tensor(places, torch.cat([pull, push]), s.shape, check_invariants=False)
-        result = torch.zeros_like(s)
-        result[found.far] = push
-    result[found.near] = pull
+    values = found.weights * far
+    values[: found.near] = found.weights[: found.near] * -near
+    if found.listed and sparse:
+        return torch.sparse_coo_tensor(found.places, values, s.shape, check_invariants=False)
+    result = torch.zeros_like(s) if found.listed else _negative_weights(pairs, high).mul_(far)
+    result[found.places[0], found.places[1]] = values
     return result
 
 
-def listed_negatives(pairs: Pairs, high: float) -> Places | None:
-    """Return row and column of the negatives of similarity at least `high`, by row; None where there are too many."""
+def listed(pairs: Pairs, low: float, high: float) -> Hard | None:
+    """Return the hard pairs of a block on the processor; None where hard negatives are too many to list."""
     s = pairs.similarity.detach().contiguous().numpy()
-    places = np.empty((2, max(1, s.size // SPARSE)), dtype=np.int64)
-    count = _list(s, pairs.rows.numpy(), pairs.columns.numpy(), pairs.own, s.dtype.type(high), places)
+    rows, columns = (side.numpy() for side in pairs.positives)
+    left, right = (
+        side.detach().to(pairs.similarity.dtype).numpy() for side in (pairs.row_weights, pairs.column_weights)
+    )
+    room = len(rows) + max(1, s.size // SPARSE)
+    places, heft = np.empty((2, room), dtype=np.int64), np.empty(room, dtype=s.dtype)
+    near, count, *told = _list(
+        s,
+        rows,
+        columns,
+        pairs.rows.numpy(),
+        pairs.columns.numpy(),
+        left,
+        right,
+        pairs.own,
+        s.dtype.type(low),
+        s.dtype.type(high),
+        places,
+        heft,
+    )
     if count < 0:
         return None
-    return torch.from_numpy(places[0, :count].copy()), torch.from_numpy(places[1, :count].copy())
-
-
-def _weights(pairs: Pairs, places: Places) -> Tensor:
-    weights = pairs.row_weights[places[0]] * pairs.column_weights[places[1]]
-    return weights.to(pairs.similarity.dtype)
+    return Hard(torch.from_numpy(places[:, :count]), torch.from_numpy(heft[:count]), near, True, *told)
 
 
 def _negative_weights(pairs: Pairs, high: float) -> Tensor:
@@ -131,11 +141,36 @@ def _any_from(values: np.ndarray, high: float) -> bool:
 
 @njit(cache=True, nogil=True)
 def _list(
-    s: np.ndarray, rows: np.ndarray, columns: np.ndarray, own: bool, high: float, places: np.ndarray
-) -> int:
-    """Write the places of hard negatives and return how many there are, -1 where they do not fit."""
+    s: np.ndarray,
+    near_rows: np.ndarray,
+    near_columns: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    row_weights: np.ndarray,
+    column_weights: np.ndarray,
+    own: bool,
+    low: float,
+    high: float,
+    places: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[int, int, float, float, float, float]:
+    """Write places and weights of hard pairs, positives first.
+
+    Returns:
+        How many positives and how many pairs there are, -1 pairs where they do not fit; then the four sums of `Hard`.
+    """
     n, m = s.shape
-    found = 0
+    found, short, near_weight, excess, far_weight = 0, 0.0, 0.0, 0.0, 0.0
+    for place in range(len(near_rows)):
+        i, j = near_rows[place], near_columns[place]
+        if s[i, j] > low:
+            continue
+        weight = row_weights[i] * column_weights[j]
+        places[0, found], places[1, found], weights[found] = i, j, weight
+        short += weight * (low - s[i, j])
+        near_weight += weight
+        found += 1
+    near = found
     for i in range(n):
         for begin in range(0, m, CHUNK):
             end = min(begin + CHUNK, m)
@@ -145,7 +180,10 @@ def _list(
                 if s[i, j] < high or columns[j] == rows[i] or (own and i == j):
                     continue
                 if found == places.shape[1]:
-                    return -1
-                places[0, found], places[1, found] = i, j
+                    return near, -1, 0.0, 0.0, 0.0, 0.0
+                weight = row_weights[i] * column_weights[j]
+                places[0, found], places[1, found], weights[found] = i, j, weight
+                excess += weight * (s[i, j] - high)
+                far_weight += weight
                 found += 1
-    return found
+    return near, found, short, near_weight, excess, far_weight
