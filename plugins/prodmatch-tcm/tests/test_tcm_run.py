@@ -119,7 +119,7 @@ def test_every_class_keeps_its_curve(runs: dict[str, Run]) -> None:
 def test_the_report_says_who_suffers(runs: dict[str, Run]) -> None:
     page = (runs["with"].path / "report.html").read_text(encoding="utf-8")
     assert "One threshold for every class" in page
-    assert "Who suffers: the classes of the lowest utility" in page
+    assert "<h3>Who suffers: the classes of the lowest utility</h3>" in page
     assert "tcm-utility-title" in page
 
 

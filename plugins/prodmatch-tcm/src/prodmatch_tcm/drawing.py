@@ -77,8 +77,9 @@ def _density(curves: Curves, plot: svg.Plot) -> list[str]:
             "rect",
             x=plot.left + column * width,
             y=plot.bottom - (row + 1) * height,
-            width=width + 0.3,
-            height=height + 0.3,
+            width=width,
+            height=height,
+            shape_rendering="crispEdges",
             fill=svg.ACCENT,
             fill_opacity=round(0.08 + 0.8 * float(counts[column, row] / most) ** 0.5, 2),
         )

@@ -54,16 +54,12 @@ def sections(run: Run) -> list[Section]:
             "pass. Black, their mean; dashed, the worst tenth; the upright line, the threshold above. Shaded, "
             "thresholds of 1% to 10% false accepts, which OPIS looks at.</figcaption></figure>",
             "<div>",
-            _table("By size of the class", "segment", [everyone, *segments.by_size(at)]),
+            _table("By size of the class", [everyone, *segments.by_size(at)]),
             f"<p>OPIS {opis(curves):.5f}, of the worst tenth {opis_worst(curves):.5f} (0: one threshold serves all "
-            f"alike); mean utility {mean_utility(curves):.4f}. {curves.singles:,} classes of one item have no pair and "
-            "are left out.</p>",
+            f"alike); mean utility {mean_utility(curves):.4f}. {_left_out(curves.singles)}</p>",
             "</div></div>",
-            _table(
-                "Who suffers: the classes of the lowest utility",
-                "class",
-                segments.worst(at, test.classes, 10),
-            ),
+            "<h3>Who suffers: the classes of the lowest utility</h3>",
+            _table("Who suffers", segments.worst(at, test.classes, 10), classes=True),
         ]
     )
     note = (
@@ -99,6 +95,10 @@ def wide(found: ClassHistograms) -> Curves:
     return curves_at(found, np.linspace(low, max(high, low + 1e-3), 193))
 
 
+def _left_out(singles: int) -> str:
+    return f"{singles:,} classes of one item have no pair of their own and are left out." if singles else ""
+
+
 def _verdict(threshold: float, rates: dict[str, float], everyone: Served) -> str:
     return (
         f"A threshold of <strong>{threshold:.4f}</strong> (cosine) accepted {RATE:.0%} of the negative pairs of "
@@ -109,15 +109,22 @@ def _verdict(threshold: float, rates: dict[str, float], everyone: Served) -> str
     )
 
 
-def _table(caption: str, first: str, rows: Sequence[Served]) -> str:
-    heads = (first, "classes", "items", "own pairs accepted", "others accepted", "utility", "poor")
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escape(row.name)}</th><td>{row.classes:,}</td><td>{row.items:,}</td>'
-        f"<td>{row.accepted:.1%}</td><td>{row.false_accepts:.2%}</td><td>{row.utility:.3f}</td><td>{row.poor:,}</td></tr>"
-        for row in rows
+def _table(caption: str, rows: Sequence[Served], *, classes: bool = False) -> str:
+    """Return a table of segments, or of single classes, of which there is nothing to count."""
+    counted = ("segment", "classes", "items", "own pairs accepted", "others accepted", "utility", "poor")
+    heads = ("class", *counted[2:-1]) if classes else counted
+    number = ' class="n"'
+    head = "".join(
+        f'<th scope="col"{number if place else ""}>{escape(name)}</th>' for place, name in enumerate(heads)
     )
+    body = []
+    for row in rows:
+        cells = [f"{row.items:,}", f"{row.accepted:.1%}", f"{row.false_accepts:.2%}", f"{row.utility:.3f}"]
+        if not classes:
+            cells = [f"{row.classes:,}", *cells, f"{row.poor:,}"]
+        shown = "".join(f"<td{number}>{cell}</td>" for cell in cells)
+        body.append(f'<tr><th scope="row">{escape(row.name)}</th>{shown}</tr>')
     return (
         f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prodmatch_tcm.segments import Served
 
-HEADS = ("classes", "items", "own accepted", "others accepted", "utility", "poor")
+HEADS = ("segment", "classes", "items", "own accepted", "others accepted", "utility", "poor")
 
 
 @click.command()
@@ -110,28 +110,22 @@ def threshold(
     if at.singles:
         click.echo(f"left out: {at.singles} classes of one item, which have no pair of their own")
     click.echo()
-    _print("segment", [everyone, *parts])
+    _print([everyone, *parts])
     if suffering:
         click.echo("\nwho suffers most:")
-        _print("class", suffering)
+        _print(suffering, classes=True)
 
 
-def _print(first: str, rows: Sequence[Served]) -> None:
+def _print(rows: Sequence[Served], *, classes: bool = False) -> None:
+    """Print a table of segments, or of single classes, of which there is nothing to count."""
     from prodmatch_core.cli.tables import print_table
 
-    cells = [
-        [
-            row.name,
-            str(row.classes),
-            str(row.items),
-            f"{row.accepted:.1%}",
-            f"{row.false_accepts:.2%}",
-            f"{row.utility:.3f}",
-            str(row.poor),
-        ]
-        for row in rows
-    ]
-    print_table((first, *HEADS), cells, right=range(1, 7))
+    heads: tuple[str, ...] = ("class", *HEADS[2:-1]) if classes else HEADS
+    cells = []
+    for row in rows:
+        told = [str(row.items), f"{row.accepted:.1%}", f"{row.false_accepts:.2%}", f"{row.utility:.3f}"]
+        cells.append([row.name, *(told if classes else [str(row.classes), *told, str(row.poor)])])
+    print_table(heads, cells, right=range(1, len(heads)))
 
 
 def _segments(path: Path, classes: Sequence[str]) -> list[str]:
