@@ -7,16 +7,16 @@ read by the standard library: it knows quoted line breaks and row numbers, and i
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
+from prodmatch_core.data.text_files import open_text, readable
 from prodmatch_core.errors import DataError
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -59,34 +59,18 @@ def read_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
             fields than the header; the message names the line.
     """
     suffix = format_of(path, "Rename or convert the file.")
-    try:
+    with readable(path, "a file of pairs"):
         if suffix == ".parquet":
             yield from _read_parquet(path, rows)
         elif suffix in SEPARATORS:
             yield from _read_separated(path, SEPARATORS[suffix], rows)
         else:
             yield from _read_json_lines(path, rows)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: is a folder. Name a file of pairs.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8: {error.reason}. Save the file as UTF-8.") from None
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the gzip file is damaged: {error}. Copy or pack it again.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
-
-
-def _open(path: Path) -> IO[str]:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _read_separated(path: Path, separator: str, rows: int) -> Iterator[pl.DataFrame]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a description may be longer than the default 128 kB
-    with _open(path) as stream:
+    with open_text(path, newline="") as stream:
         reader = csv.reader(stream, delimiter=separator, strict=True)
         try:
             names = next(reader, None)
@@ -132,7 +116,7 @@ def _read_json_lines(path: Path, rows: int) -> Iterator[pl.DataFrame]:
             ) from None
 
     number = 0
-    with _open(path) as stream:
+    with open_text(path, newline="") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue

@@ -10,16 +10,15 @@ on every line, or has anything wrong with it, is read again line by line, which 
 
 from __future__ import annotations
 
-import gzip
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import polars as pl
 
 from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.data.text_files import open_text, readable
 from prodmatch_core.errors import DataError
 from prodmatch_core.rundir import write_text
 
@@ -153,22 +152,14 @@ def _text(lines: pl.DataFrame) -> str:
 
 
 def _read(path: Path, columns: tuple[str, ...], number: type[pl.DataType]) -> pl.DataFrame:
-    try:
+    with readable(path, "a TREC file"):
         quick = _read_regular(path, columns, number)
         return _read_lines(path, columns, number) if quick is None else quick
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8: {error.reason}. Save the file as UTF-8.") from None
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the gzip file is damaged: {error}. Copy or pack it again.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
 
 
 def _read_regular(path: Path, columns: tuple[str, ...], number: type[pl.DataType]) -> pl.DataFrame | None:
     """Return the table of a file that is as regular as programs write it, or None where it is not."""
-    with _open(path) as file:
+    with open_text(path) as file:
         separator = "\t" if "\t" in file.readline() else " "
     value = columns[4] if number == pl.Float64 else columns[3]
     try:
@@ -218,7 +209,7 @@ def _read_lines(path: Path, columns: tuple[str, ...], number: type[pl.DataType])
 
 
 def _lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    with _open(path) as file:
+    with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             cells = line.split()
             if not cells:
@@ -229,12 +220,6 @@ def _lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str
                     f"expected {len(columns)}: {' '.join(columns)}."
                 )
             yield number, cells
-
-
-def _open(path: Path) -> IO[str]:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    return path.open(encoding="utf-8-sig")
 
 
 def _number(path: Path, line: int, column: str, text: str) -> float:

