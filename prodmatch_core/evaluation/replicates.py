@@ -91,18 +91,13 @@ def swapped(measure: Measure, first: Evaluated | Retrieved, second: Evaluated | 
     first, second = _on_one_scale(measure, first, second)
     statistic = measure(first.beside(second))  # type: ignore[arg-type]
 
-    def of_weights(kept: np.ndarray) -> np.ndarray:
-        rows = kept[:, groups]
+    def difference(kept: np.ndarray) -> float:
+        rows = kept[groups]
         keep, turn = base * rows, base * ~rows
-        return np.array(
-            [
-                statistic(np.concatenate([k, t])) - statistic(np.concatenate([t, k]))
-                for k, t in zip(keep, turn, strict=True)
-            ],
-            dtype=np.float64,
-        )
+        return statistic(np.concatenate([keep, turn])) - statistic(np.concatenate([turn, keep]))
 
-    return of_weights
+    # One swap after the other: the weights of all rows for a whole block of swaps would not fit.
+    return lambda kept: np.array([difference(row) for row in kept], dtype=np.float64)
 
 
 def _on_one_scale(
