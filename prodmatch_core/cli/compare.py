@@ -360,7 +360,13 @@ def _print(figures: Mapping[str, Any]) -> None:
         click.echo()
         won = f"{figures['grouped']} won/tied/lost"
         headers = ["measure", "arm", "against", "difference", "p", "Holm", "verdict", won]
-        print_table(headers, list(_differences(figures)), right=(3, 4, 5, 7))
+        rows = list(_differences(figures))
+        if len({one["against"] for one in figures["differences"]}) == 1:
+            # A terminal is narrow: what is the same in every row stands above them.
+            click.echo(f"differences from {rows[0][2]}")
+            headers, *rows = ([*line[:2], *line[3:]] for line in (headers, *rows))
+        figure = headers.index("difference")
+        print_table(headers, rows, right=(figure, figure + 1, figure + 2, figure + 4))
     if figures["settings"]:
         click.echo()
         names = [arm["name"] for arm in figures["arms"]]

@@ -126,6 +126,20 @@ class Evaluated:
             tie_break=None if self.tie_break is None else self.tie_break[rows],
         )
 
+    def evenly_scored(self) -> Evaluated:
+        """Return these rows with scores spread evenly over (0, 1), order and ties as they were; decisions stay.
+
+        A score becomes the share of rows below it, ties counted half. Scores of two systems are then on one scale.
+        """
+        positive = self._positive
+        negative = next(k for k in range(len(self.scheme.labels)) if k not in positive)
+        _, place, counts = np.unique(self.score, return_inverse=True, return_counts=True)
+        share = ((np.cumsum(counts) - counts / 2) / len(self.labels))[place]
+        # All of it on one label a side, so that no sum of labels makes equal scores unequal.
+        probabilities = np.zeros_like(self.probabilities)
+        probabilities[:, positive[0]], probabilities[:, negative] = share, 1 - share
+        return attrs.evolve(self, probabilities=probabilities)
+
     def beside(self, other: Evaluated) -> Evaluated:
         """Return these rows and then those of another system on the same rows, whose queries are numbered on."""
         return Evaluated(

@@ -7,7 +7,7 @@ of them; any other is evaluated under the weights of the rows, one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -66,6 +66,10 @@ def drawn(measure: Measure, found: Evaluated | Retrieved) -> Figures:
 def swapped(measure: Measure, first: Evaluated | Retrieved, second: Evaluated | Retrieved) -> Figures:
     """Return the difference `first - second` as a function of the queries on which they keep their places.
 
+    A measure that ranks the rows of all queries together and reads nothing but their order (ROC AUC, average precision)
+    is worked out with both systems' scores spread evenly. Their own figures stay what they are; but where one system's
+    scores run higher than the other's, a swap would mix two scales in one ranking, spoil it, and hide any difference.
+
     Args:
         measure: what is measured.
         first: the first system's answers.
@@ -84,20 +88,33 @@ def swapped(measure: Measure, first: Evaluated | Retrieved, second: Evaluated | 
 
         return of_sums
     # Both systems' rows one after the other: a swap is a choice of weights, and nothing is sorted again.
+    first, second = _on_one_scale(measure, first, second)
     statistic = measure(first.beside(second))  # type: ignore[arg-type]
 
-    def of_weights(kept: np.ndarray) -> np.ndarray:
-        rows = kept[:, groups]
+    def difference(kept: np.ndarray) -> float:
+        rows = kept[groups]
         keep, turn = base * rows, base * ~rows
-        return np.array(
-            [
-                statistic(np.concatenate([k, t])) - statistic(np.concatenate([t, k]))
-                for k, t in zip(keep, turn, strict=True)
-            ],
-            dtype=np.float64,
-        )
+        return statistic(np.concatenate([keep, turn])) - statistic(np.concatenate([turn, keep]))
 
-    return of_weights
+    # One swap after the other: the weights of all rows for a whole block of swaps would not fit.
+    return lambda kept: np.array([difference(row) for row in kept], dtype=np.float64)
+
+
+def _on_one_scale(
+    measure: Measure, first: Evaluated | Retrieved, second: Evaluated | Retrieved
+) -> tuple[Any, Any]:
+    """Return both systems with scores spread evenly, where that leaves the measure of each what it is."""
+    if not (isinstance(first, Evaluated) and isinstance(second, Evaluated)):
+        return first, second
+    spread = []
+    for system in (first, second):
+        even, weights = system.evenly_scored(), system.example_weights
+        if not np.isclose(
+            measure(even)(weights), measure(system)(weights), rtol=0, atol=1e-12, equal_nan=True
+        ):
+            return first, second  # it reads probabilities, so that their scale is part of what is compared
+        spread.append(even)
+    return spread[0], spread[1]
 
 
 def per_query(measure: Measure, found: Evaluated | Retrieved) -> np.ndarray | None:

@@ -220,12 +220,24 @@ def test_runs_are_compared_in_a_table(made) -> None:
     result = made("grid", "--measure", "accuracy", "--measure", "roc_auc")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    header = ["measure", "arm", "against", "difference", "p", "Holm", "verdict", "queries", "won/tied/lost"]
-    assert lines[4].split() == header
-    assert lines[5].startswith("accuracy  core.focal  core.cross_entropy  +0.")
-    assert "  better  " in lines[5]
-    assert lines[6].endswith("  -")
+    assert lines[4] == "differences from core.cross_entropy"
+    header = ["measure", "arm", "difference", "p", "Holm", "verdict", "queries", "won/tied/lost"]
+    assert lines[5].split() == header
+    assert lines[6].startswith("accuracy  core.focal  +0.")
+    assert "  better  " in lines[6]
+    assert lines[7].endswith("  -")
     assert "measured on 200 pairs of 40 queries" in lines
+
+
+def test_several_reference_arms_stand_in_a_column_of_their_own(made) -> None:
+    make_run(Path("grid/core.other/seed-0"), loss="core.other", seed=0)
+    lines = made("grid", "--all-pairs", "--measure", "accuracy").stdout.splitlines()
+    assert lines[5].split()[:4] == ["measure", "arm", "against", "difference"]
+    assert [line.split()[1:3] for line in lines[6:9]] == [
+        ["core.focal", "core.cross_entropy"],
+        ["core.other", "core.cross_entropy"],
+        ["core.other", "core.focal"],
+    ]
 
 
 def test_the_page_goes_where_it_is_asked_for(made) -> None:

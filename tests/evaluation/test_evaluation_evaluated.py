@@ -53,6 +53,26 @@ def test_subset_numbers_the_queries_anew(three: Evaluated) -> None:
     assert subset.subset(np.array([1])).groups.tolist() == [0]
 
 
+def test_a_score_spread_evenly_is_the_share_of_rows_below_it() -> None:
+    scores = np.array([0.9, 0.2, 0.2, 0.99])
+    even = binary(scores).evenly_scored()
+    # The two that tie take places 0 and 1 of 4: half of 2 is below them.
+    assert even.score.tolist() == [2.5 / 4, 1 / 4, 1 / 4, 3.5 / 4]
+    assert even.decisions.tolist() == [0, 0, 0, 0]
+
+
+def test_scores_spread_evenly_keep_order_and_ties_over_several_positive_labels(three: Evaluated) -> None:
+    # As sums of labels in another order these two scores might differ in the last bit.
+    tied = attrs.evolve(three, probabilities=[[0.1, 0.2, 0.7], [0.2, 0.1, 0.7], [0.3, 0.3, 0.4]])
+    assert tied.evenly_scored().score.tolist() == [2 / 6, 2 / 6, 2.5 / 3]
+
+
+def binary(scores: np.ndarray) -> Evaluated:
+    scheme = LabelScheme("binary", ("match", "mismatch"), (1, 0), ("match",))
+    zeros = np.zeros(len(scores), dtype=int)
+    return Evaluated(zeros, np.stack([scores, 1 - scores], axis=1), zeros, np.arange(len(scores)), scheme)
+
+
 def test_no_rows_have_no_queries() -> None:
     nothing = Evaluated(labels=[], probabilities=np.empty((0, 4)), decisions=[], groups=[], scheme=ESCI)
     assert nothing.n_groups == 0

@@ -10,8 +10,13 @@ import pytest
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation.classification import accuracy, macro_f1
-from prodmatch_core.evaluation.evaluated import Evaluated, mean_of
-from prodmatch_core.evaluation.probability import average_precision
+from prodmatch_core.evaluation.evaluated import Evaluated, Statistic, mean_of
+from prodmatch_core.evaluation.probability import (
+    average_precision,
+    mismatch_average_precision,
+    nll,
+    roc_auc,
+)
 from prodmatch_core.evaluation.ranking import mrr, ndcg, over_queries
 from prodmatch_core.evaluation.significance import (
     Difference,
@@ -183,6 +188,62 @@ def test_randomisation_is_uniform_where_there_is_no_difference() -> None:
         first, second = (system(generator.random(90) < 0.7, groups, seed) for _ in range(2))
         found += paired_randomisation(macro_f1, first, second, seed=seed, replicates=99) <= 0.1
     assert 0.05 <= found / 200 <= 0.15
+
+
+RANKINGS = (average_precision, mismatch_average_precision, roc_auc)
+
+
+def ranking_system(better: float, seed: int, scale: float = 1.0, shift: float = 0.0) -> Evaluated:
+    """Return a system on 60 queries whose logits tell matches apart the better, on a scale of its own."""
+    shared, own = np.random.default_rng(0), np.random.default_rng([seed, 1])
+    groups = np.repeat(np.arange(60), 6)
+    labels = np.arange(360) % 2
+    hard = shared.normal(size=60)[groups] + shared.normal(size=360)
+    logit = scale * ((1 - 2 * labels) * (0.7 + better) + hard + own.normal(0, 0.5, 360)) + shift
+    score = 1 / (1 + np.exp(-logit))
+    return Evaluated(labels, np.stack([score, 1 - score], 1), (score < 0.5).astype(int), groups, BINARY)
+
+
+@pytest.mark.parametrize("measure", RANKINGS)
+@pytest.mark.parametrize(("scale", "shift"), [(3.0, 0.0), (0.3, 0.0), (1.0, -3.0)])
+def test_a_ranking_of_all_rows_is_tested_alike_on_every_scale_of_scores(measure, scale, shift) -> None:
+    other = ranking_system(0.0, 2)
+    known = paired_randomisation(measure, ranking_system(0.1, 1), other, seed=0, replicates=199)
+    found = paired_randomisation(measure, ranking_system(0.1, 1, scale, shift), other, seed=0, replicates=199)
+    assert found == known
+
+
+@pytest.mark.parametrize("measure", RANKINGS)
+def test_a_better_ranking_is_found_though_its_scores_run_lower(measure) -> None:
+    # On mixed scales the same three p-values are 0.185, 0.135 and 0.085.
+    better, worse = ranking_system(0.1, 1, shift=-3.0), ranking_system(0.0, 2)
+    assert paired_randomisation(measure, better, worse, seed=0, replicates=199) <= 0.01
+
+
+def test_rankings_of_systems_alike_on_unlike_scales_are_seldom_told_apart() -> None:
+    found = [
+        paired_randomisation(
+            roc_auc,
+            ranking_system(0.0, seed, 3.0, -2.0),
+            ranking_system(0.0, seed + 500),
+            seed=seed,
+            replicates=99,
+        )
+        <= 0.1
+        for seed in range(200)
+    ]
+    # 0.1 of 200, with a standard error of 0.02.
+    assert 0.04 <= np.mean(found) <= 0.16
+
+
+def test_a_measure_of_probabilities_is_tested_on_them_as_they_are() -> None:
+    def by_rows(evaluated: Evaluated) -> Statistic:
+        statistic = nll(evaluated)
+        return lambda weights: statistic(weights)  # no statistic of sums any more
+
+    two = ranking_system(0.0, 1), ranking_system(0.0, 2)
+    known = paired_randomisation(nll, *two, seed=0, replicates=99)
+    assert paired_randomisation(by_rows, *two, seed=0, replicates=99) == known
 
 
 def test_an_undefined_measure_has_no_p_value(pair: Pair) -> None:
