@@ -396,9 +396,9 @@ def lines_of_verdict(rows: Rows, done: Sequence[tuple]) -> Iterator[str]:
     ]
     nearer = sum(own["hit_rate@1"][0] > line["hit_rate@1"][0] for own, line in trained)
     steadier = sum(own["opis"][0] < line["opis"][0] for own, line in trained)
-    yield f"Of {len(trained)} trained arms {nearer} find more right first neighbours than character n-gram TF-IDF, and"
-    yield f"{steadier} have a lower OPIS. Where that is few, this compares losses on small encoders, and is no case for using"
-    yield "these encoders in TF-IDF's place."
+    yield f"Of {len(trained)} trained arms {nearer} find more right first neighbours than character n-gram TF-IDF,"
+    yield f"and {steadier} have a lower OPIS. Where that is few, this compares losses on small encoders, and is no case"
+    yield "for using these encoders in TF-IDF's place."
     yield ""
 
 
