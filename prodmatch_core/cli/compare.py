@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prodmatch_core.cli import registry_of
-from prodmatch_core.cli.options import as_json, data_root, print_json, read_context, settings, skip_bad_rows
+from prodmatch_core.cli import compared, registry_of
+from prodmatch_core.cli.options import (
+    as_json,
+    data_root,
+    draws_seed,
+    level,
+    print_json,
+    read_context,
+    replicates,
+    settings,
+    skip_bad_rows,
+)
 from prodmatch_core.cli.run import leading_measures
-from prodmatch_core.cli.tables import print_table
 
 if TYPE_CHECKING:
     from prodmatch_core.evaluation.pairing import Sheet
     from prodmatch_core.records import MeasureSpec
     from prodmatch_core.registry import Registry
 
-WORDS: Mapping[str, str] = {
-    "better": "better",
-    "worse": "worse",
-    "open": "not clear",
-    "same": "the same",
-    "unknown": "-",
-}
-"What the table says of a difference."
 OF_GRIDS = ("swaps", "seeds", "split_seeds", "out", "data_root", "settings", "skip_bad_rows")
 "Parameters that only one pipeline with swaps has."
 DEPTHS = ("*/provenance.json", "*/*/provenance.json")
@@ -74,30 +75,9 @@ DEPTHS = ("*/provenance.json", "*/*/provenance.json")
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the comparison as one HTML page. [with --swap: compare.html in the folder of the runs]",
 )
-@click.option(
-    "--replicates",
-    metavar="N",
-    type=click.IntRange(min=100),
-    default=1000,
-    show_default=True,
-    help="Bootstrap resamples of the queries, and random swaps of two arms.",
-)
-@click.option(
-    "--level",
-    metavar="SHARE",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.95,
-    show_default=True,
-    help="Coverage of the intervals; a p-value of at most 1 - SHARE is clear.",
-)
-@click.option(
-    "--seed",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of draws and swaps.",
-)
+@replicates
+@level
+@draws_seed
 @click.option("--quiet", is_flag=True, help="No progress; only the results.")
 @as_json
 @click.pass_context
@@ -198,7 +178,7 @@ def compare(
     if as_json:
         print_json(figures)
     else:
-        _print(figures)
+        compared.show(figures)
         if page is not None and figures["arms"]:
             click.echo(f"page: {page}")
     for arm, reason in failed.items():
@@ -341,76 +321,3 @@ def _notes(figures: Mapping[str, Any], common: bool, failed: Mapping[str, str]) 
             )
     if len(sets) > 1:
         yield f"several test sets are resampled apart; where they share {grouped}, intervals are too narrow"
-
-
-# -- on the terminal --------------------------------------------------------------------------------------------------
-
-
-def _print(figures: Mapping[str, Any]) -> None:
-    if not figures["arms"]:
-        return
-    names = list(figures["directions"])
-    columns = [_figures_of([arm["measures"][name] for arm in figures["arms"]]) for name in names]
-    rows = [
-        [arm["name"], str(len(arm["runs"])), *cells]
-        for arm, *cells in zip(figures["arms"], *columns, strict=True)
-    ]
-    print_table(["arm", "runs", *names], rows, right=range(1, 2 + len(names)))
-    if figures["differences"]:
-        click.echo()
-        won = f"{figures['grouped']} won/tied/lost"
-        headers = ["measure", "arm", "against", "difference", "p", "Holm", "verdict", won]
-        rows = list(_differences(figures))
-        if len({one["against"] for one in figures["differences"]}) == 1:
-            # A terminal is narrow: what is the same in every row stands above them.
-            click.echo(f"differences from {rows[0][2]}")
-            headers, *rows = ([*line[:2], *line[3:]] for line in (headers, *rows))
-        figure = headers.index("difference")
-        print_table(headers, rows, right=(figure, figure + 1, figure + 2, figure + 4))
-    if figures["settings"]:
-        click.echo()
-        names = [arm["name"] for arm in figures["arms"]]
-        told = [[path, *map(_setting, values)] for path, values in figures["settings"].items()]
-        print_table(["differs in", *names], told)
-    click.echo()
-    for note in figures["notes"]:
-        click.echo(note)
-
-
-def _differences(figures: Mapping[str, Any]) -> Iterator[list[str]]:
-    for name in figures["directions"]:
-        mine = [found for found in figures["differences"] if found["measure"] == name]
-        for found, written in zip(mine, _figures_of(mine, "+"), strict=True):
-            yield [
-                name,
-                found["arm"],
-                found["against"],
-                written,
-                _p(found["p"]),
-                _p(found["holm"]),
-                WORDS[found["standing"]],
-                "/".join(map(str, found["queries"].values())) if found["queries"] else "-",
-            ]
-
-
-def _figures_of(estimates: Sequence[Mapping[str, float]], sign: str = "") -> list[str]:
-    """Write estimates of one measure as `value [low, high]`, all with the same decimals."""
-    from prodmatch_core.report.formats import estimate_decimals
-
-    form = f"{sign}.{estimate_decimals(estimates)}f"
-    return [_figure(estimate, form) for estimate in estimates]
-
-
-def _figure(estimate: Mapping[str, float], form: str) -> str:
-    value, low, high = (estimate[key] for key in ("value", "low", "high"))
-    if value != value:
-        return "-"
-    return f"{value:{form}}" + ("" if low != low or high != high else f" [{low:{form}}, {high:{form}}]")
-
-
-def _p(value: float) -> str:
-    return "-" if value != value else "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _setting(value: Any) -> str:
-    return "-" if value is None else value if isinstance(value, str) else str(value)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from prodmatch_core.cli import registry_of
-from prodmatch_core.cli.options import as_json, print_json
+from prodmatch_core.cli.options import as_json, draws_seed, level, print_json, replicates
 from prodmatch_core.cli.tables import print_table
 from prodmatch_core.evaluation.gains import PROFILES
 from prodmatch_core.records import MeasureSpec
@@ -57,25 +57,9 @@ MEASURES = ("ndcg", "ndcg@10", "mrr", "map", "precision@10", "recall@10", "hit_r
 @click.option(
     "--against", metavar="RUN", type=click.Path(path_type=Path), help="Another run to compare with, by query."
 )
-@click.option(
-    "--replicates",
-    metavar="N",
-    type=click.IntRange(min=100),
-    default=1000,
-    show_default=True,
-    help="Bootstrap resamples of the queries, and random swaps.",
-)
-@click.option(
-    "--level",
-    metavar="SHARE",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.95,
-    show_default=True,
-    help="Coverage of the intervals.",
-)
-@click.option(
-    "--seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draws."
-)
+@replicates
+@level
+@draws_seed
 @click.option(
     "-o",
     "--out",

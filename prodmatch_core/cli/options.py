@@ -33,6 +33,30 @@ data_root: Callable[[F], F] = click.option(
 skip_bad_rows: Callable[[F], F] = click.option(
     "--skip-bad-rows", is_flag=True, help="Leave out rows that cannot be read; they are counted and listed."
 )
+replicates: Callable[[F], F] = click.option(
+    "--replicates",
+    metavar="N",
+    type=click.IntRange(min=100),
+    default=1000,
+    show_default=True,
+    help="Bootstrap resamples of the queries, and random swaps.",
+)
+level: Callable[[F], F] = click.option(
+    "--level",
+    metavar="SHARE",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Coverage of the intervals; a p-value of at most 1 - SHARE is clear.",
+)
+draws_seed: Callable[[F], F] = click.option(
+    "--seed",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of draws and swaps.",
+)
 pipeline_file: Callable[[F], F] = click.argument(
     "file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=True)
 )
