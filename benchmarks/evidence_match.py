@@ -37,19 +37,22 @@ TITLES = {
 
 def main() -> None:
     """Make the runs that are missing and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "evidence")
-    parser.add_argument("--only", choices=list(MEASURES))
-    options = parser.parse_args()
-    if "PRODMATCH_DATA" not in os.environ:
-        parser.error(
-            "set PRODMATCH_DATA to the folder that holds crowdflower/train.csv and homedepot/train.csv"
-        )
-    names = [options.only] if options.only else list(MEASURES)
-    found = {name: [make_run(name, seed, options.runs) for seed in SEEDS] for name in names}
-    if not options.only:
+    found = runs_of(list(MEASURES), __doc__ or "")
+    if found.keys() == MEASURES.keys():
         PAGE.write_text(page(found), encoding="utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+def runs_of(names: list[str], description: str) -> dict[str, list[Run]]:
+    """Return the runs of every pipeline, or of the one asked for on the command line, made where they are missing."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "evidence")
+    parser.add_argument("--only", choices=names)
+    options = parser.parse_args()
+    if "PRODMATCH_DATA" not in os.environ:
+        parser.error(f"set PRODMATCH_DATA to the folder that holds the data of {', '.join(names)}")
+    chosen = [options.only] if options.only else names
+    return {name: [make_run(name, seed, options.runs) for seed in SEEDS] for name in chosen}
 
 
 def make_run(name: str, seed: int, runs: Path) -> Run:

@@ -7,12 +7,9 @@ Each run is a directory under `--runs`; one that is finished is read, not made a
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
-from pathlib import Path
 
-from evidence_match import ROOT, SEEDS, cell, make_run
+from evidence_match import ROOT, cell, runs_of
 
 from prodmatch_core.rundir import Run
 
@@ -33,15 +30,8 @@ TITLES = {
 
 def main() -> None:
     """Make the runs that are missing and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "evidence")
-    parser.add_argument("--only", choices=list(MEASURES))
-    options = parser.parse_args()
-    if "PRODMATCH_DATA" not in os.environ:
-        parser.error(f"set PRODMATCH_DATA to the folder that holds the data of {', '.join(MEASURES)}")
-    names = [options.only] if options.only else list(MEASURES)
-    found = {name: [make_run(name, seed, options.runs) for seed in SEEDS] for name in names}
-    if not options.only:
+    found = runs_of(list(MEASURES), __doc__ or "")
+    if found.keys() == MEASURES.keys():
         PAGE.write_text(page(found), encoding="utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}")
 
@@ -54,8 +44,8 @@ def page(found: dict[str, list[Run]]) -> str:
         "What the shipped pipelines of plain built-in parts achieve beside baselines that learn nothing or little.",
         "Figures are means over three seeds of the value on the test split; where the data name no split, each seed",
         "divides them anew. In brackets: the widest of the three 95% intervals, by bootstrap over what the task",
-        "groups its test rows by. The last column of the second table says in how many seeds the paired interval of",
-        "the difference is clear of 0 on the better side.",
+        "groups its test rows by. The second table says in how many seeds the paired interval of the difference is",
+        "clear of 0, on the better side and on the worse.",
         "",
         "    PRODMATCH_DATA=DIR python benchmarks/evidence_tasks.py",
         "",
@@ -81,16 +71,17 @@ def section(name: str, runs: list[Run]) -> list[str]:
     for index, line in enumerate(runs[0].metrics["lines"]):
         figures = [[run.metrics["lines"][index]["measures"][measure] for run in runs] for measure in measures]
         lines.append(f"| {line['name']} | {' | '.join(map(cell, figures))} |")
-    lines += ["", "| pipeline against | measure | difference | clear of 0 |", "|---|---|---:|---:|"]
+    heads = ("pipeline against", "measure", "difference", "clearly better", "clearly worse")
+    lines += ["", f"| {' | '.join(heads)} |", "|---|---|---:|---:|---:|"]
     directions = runs[0].metrics["directions"]
     for against in dict.fromkeys(gain["against"] for gain in runs[0].metrics["differences"]):
         gains = [gain for run in runs for gain in run.metrics["differences"] if gain["against"] == against]
         measure = gains[0]["measure"]
-        better = [gain["low"] > 0 if directions[measure] == "higher" else gain["high"] < 0 for gain in gains]
+        above, below = sum(gain["low"] > 0 for gain in gains), sum(gain["high"] < 0 for gain in gains)
+        better, worse = (above, below) if directions[measure] == "higher" else (below, above)
         mean = statistics.mean(gain["value"] for gain in gains)
-        lines.append(
-            f"| {against} | {measure.replace('_', ' ')} | {mean:+.4f} | {sum(better)} of {len(gains)} |"
-        )
+        counts = " | ".join(f"{count} of {len(gains)}" for count in (better, worse))
+        lines.append(f"| {against} | {measure.replace('_', ' ')} | {mean:+.4f} | {counts} |")
     seconds = statistics.mean(run.provenance["seconds"]["total"] for run in runs)
     cores = runs[0].provenance["machine"]["cores"]
     return [*lines, "", f"A run takes {seconds:.0f} seconds on {cores} cores.", ""]
