@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from prodmatch_core.testing.benches.bench import difference
+from prodmatch_core.testing.benches.bench import SavedBench, difference
 from prodmatch_core.testing.kit import Nonconformance, Skipped
 from prodmatch_core.testing.subject import Subject
 
@@ -17,6 +17,7 @@ from prodmatch_core.testing.subject import Subject
 def saved_and_loaded(subject: Subject) -> None:
     """Raise Nonconformance unless the part, saved and loaded, answers the same, and no saved file could run code."""
     bench, made = subject.bench, subject.made
+    assert isinstance(bench, SavedBench)
     before = bench.ask(subject, made)
     if difference(before, bench.ask(subject, made)):
         raise Skipped("the part answers differently every time it is asked")

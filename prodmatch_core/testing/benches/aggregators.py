@@ -10,7 +10,7 @@ import numpy as np
 
 from prodmatch_core.components.aggregator import Aggregator, MemberPredictions
 from prodmatch_core.data.dataset import ESCI
-from prodmatch_core.testing.benches.bench import Answer, Bench
+from prodmatch_core.testing.benches.bench import Answer, SavedBench
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds
 
@@ -56,7 +56,7 @@ def combined(made: Any, members: MemberPredictions) -> Answer:
     return attrs.asdict(made.combine(members), recurse=False)
 
 
-class AggregatorBench(Bench):
+class AggregatorBench(SavedBench):
     """Builds an aggregator, lets it learn from out-of-fold predictions, and asks it to combine others."""
 
     contract = (Aggregator,)

@@ -46,9 +46,13 @@ class Bench(ABC):
     def ask_nothing(self, subject: Subject, made: Any) -> None:
         """Ask the part about no rows."""
 
+
+class SavedBench(Bench):
+    """Puts parts to work that a run saves."""
+
+    @abstractmethod
     def reload(self, subject: Subject, made: Any, folder: Path) -> Any:
         """Save the part to `folder`, and return what is loaded from there."""
-        raise NotImplementedError(f"nothing is saved of a {subject.spec.kind}")
 
 
 def bench_of(kind: str) -> Bench:

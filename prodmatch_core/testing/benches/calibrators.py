@@ -10,7 +10,7 @@ import numpy as np
 
 from prodmatch_core.components.calibrator import Calibrator, Decisions
 from prodmatch_core.data.dataset import ESCI, LabelScheme
-from prodmatch_core.testing.benches.bench import Answer, Bench
+from prodmatch_core.testing.benches.bench import Answer, SavedBench
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds
 
@@ -61,7 +61,7 @@ def applied(made: Any, decisions: Decisions) -> Answer:
     return {name: values for name, values in answer.items() if values is not None}
 
 
-class CalibratorBench(Bench):
+class CalibratorBench(SavedBench):
     """Builds a calibrator, lets it learn from validation rows, and applies it to others."""
 
     contract = (Calibrator,)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from prodmatch_core.components.encoder import Encoder, NodeEncoder, Prepared, SelfFittingEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.fit import parts_within
-from prodmatch_core.testing.benches.bench import Answer, Bench
+from prodmatch_core.testing.benches.bench import Answer, SavedBench
 from prodmatch_core.testing.kit import Skipped
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.testing.worlds import World, worlds
@@ -131,7 +131,7 @@ class Asked:
         )
 
 
-class EncoderBench(Bench):
+class EncoderBench(SavedBench):
     """Builds an encoder on its world and asks it for vectors or probabilities."""
 
     contract = (Encoder, SelfFittingEncoder, NodeEncoder)
