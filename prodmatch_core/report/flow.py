@@ -76,7 +76,7 @@ def flow(pipeline: PipelineFile) -> Flow:
             _of_part(f"calibrator {number}" if many else "calibrator", section.part)
             for number, section in enumerate(pipeline.calibrator, 1)
         ),
-        decisions=Block("decisions", "label and P(match)"),
+        decisions=Block(*pipeline.task.outcome),
     )
 
 

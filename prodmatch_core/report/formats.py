@@ -27,6 +27,8 @@ MEASURES: Mapping[str, str] = {
     "mrr": "MRR",
     "map": "MAP",
     "recall": "Recall",
+    "hit_rate": "Hit rate",
+    "map_at_r": "MAP@R",
     "nll": "Log loss",
     "brier": "Brier score",
     "ece": "ECE",

@@ -27,6 +27,8 @@ class TaskSpec:
     "What an encoder may give, and what the task's head makes of it; one of these keys must be given."
     answer: str
     "`classes`: class probabilities of every example; `neighbours`: the ranked neighbours of every item."
+    outcome: tuple[str, str]
+    "What a run of the task ends in: its kind, and what it is."
     headline: str
     "Measure that early stopping and tables lead with."
     measures: tuple[str, ...]
@@ -66,6 +68,7 @@ MATCH = TaskSpec(
         "logits": frozenset(),
     },
     answer="classes",
+    outcome=("decisions", "label and P(match)"),
     headline="macro_f1",
     measures=(
         "macro_f1",
@@ -94,6 +97,7 @@ EMBED = TaskSpec(
     texts=frozenset(),
     heads={"embeddings": frozenset({"similarity"})},
     answer="neighbours",
+    outcome=("neighbours", "the nearest items of each"),
     headline="hit_rate@1",
     measures=("hit_rate@1", "hit_rate@5", "map_at_r", "mrr@10"),
     default_loss="core.metric",
@@ -112,6 +116,7 @@ RELATE = TaskSpec(
     texts=frozenset(),
     heads={"embeddings": frozenset({"logits", "similarity"})},
     answer="neighbours",
+    outcome=("neighbours", "products ranked for each"),
     headline="hit_rate@10",
     measures=("hit_rate@5", "hit_rate@10", "hit_rate@20", "mrr@5", "mrr@10", "mrr@20"),
     default_loss="core.in_batch_softmax",
@@ -134,6 +139,7 @@ CONVERT = TaskSpec(
         "logits": frozenset(),
     },
     answer="classes",
+    outcome=("decisions", "label and P(conversion)"),
     headline="nll",
     measures=("nll", "roc_auc", "average_precision", "brier", "ece"),
     default_loss="core.cross_entropy",

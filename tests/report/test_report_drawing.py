@@ -12,6 +12,7 @@ from prodmatch_core.report.flow import Row, flow
 from prodmatch_core.report.svg import columns
 from prodmatch_core.rundir import Run
 from prodmatch_core.sections import PipelineFile
+from prodmatch_core.testing.worlds import task_pipeline
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -29,6 +30,19 @@ def one_member(registry: Registry, **changes: Any) -> PipelineFile:
         **changes,
     }
     return load_pipeline(tree, registry=registry)
+
+
+@pytest.mark.parametrize(
+    ("task", "outcome"),
+    [
+        ("match", "label and P(match)"),
+        ("embed", "the nearest items of each"),
+        ("relate", "products ranked for each"),
+        ("convert", "label and P(conversion)"),
+    ],
+)
+def test_the_drawing_ends_in_what_the_task_answers(task: str, outcome: str) -> None:
+    assert flow(task_pipeline(task)).decisions.title == outcome
 
 
 def boxes(drawing: str) -> list[ElementTree.Element]:
