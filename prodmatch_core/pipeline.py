@@ -20,6 +20,9 @@ from prodmatch_core.rundir import Run
 from prodmatch_core.tasks.base import load_task
 from prodmatch_core.training.fitted import FittedMember
 
+PRECISIONS = ("auto", "fp32", "bf16")
+BACKENDS = ("torch", "onnx-int8")
+
 
 @attrs.frozen(eq=False)
 class Pipeline:
@@ -47,7 +50,10 @@ class Pipeline:
         Raises:
             RunError: the directory is not a run, or is damaged; or nothing was exported for the backend.
             ConfigError: a part's plugin is no longer installed.
+            ValueError: there is no such precision or backend.
         """
+        if precision not in PRECISIONS or backend not in BACKENDS:
+            raise ValueError(f"expected a precision of {PRECISIONS} and a backend of {BACKENDS}")
         run = Run.open(path)
         pipeline, scheme = load_pipeline(run.path / "resolved.toml"), run.scheme
         task = load_task(pipeline.pipeline.task)

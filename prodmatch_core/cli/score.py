@@ -113,7 +113,9 @@ def _key(registry: Registry, run: Path, pairs: Path, options: str) -> str:
     from prodmatch_core.stages import versions
 
     plugins = (plugin.distribution for plugin in registry.plugins)
-    files = [pairs, *sorted(file for file in run.rglob("*") if file.is_file())]
+    folders = [run / name for name in ("members", "aggregator", "calibrator", "export")]
+    made = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file())
+    files = [pairs, *filter(Path.is_file, [run / "resolved.toml"]), *made]
     states = [(str(file.resolve()), file.stat()) for file in files]
     lines = [f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states]
     return "\n".join(

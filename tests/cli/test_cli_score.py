@@ -153,9 +153,20 @@ def test_other_pairs_other_options_or_another_model_start_anew(invoke, fitted) -
     invoke(*words)
     assert fitted.batches == [3, 3, 1]
     interrupted(invoke, fitted, *words)
-    Path("run/model.safetensors").write_bytes(b"other")
+    Path("run/members/ngram").mkdir(parents=True)
+    Path("run/members/ngram/model.safetensors").write_bytes(b"other")
     invoke(*words)
     assert fitted.batches == [3, 3, 1]
+
+
+def test_a_report_rendered_again_does_not_start_scoring_anew(invoke, fitted) -> None:
+    words = ("score", "run", "pairs.csv", "-o", "out.csv", "--batch-rows", "3", "--quiet")
+    write(Path("pairs.csv"))
+    Path("run").mkdir()
+    interrupted(invoke, fitted, *words)
+    Path("run/report.html").write_text("new")
+    invoke(*words)
+    assert fitted.batches == [1]
 
 
 def test_killed_writer_leaves_whole_batches_only(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def told(run: Run, *words: str) -> dict[str, Any]:
 
 def test_a_pair_is_explained_as_it_is_predicted(finished: Run) -> None:
     found = told(finished, "--query", "red kettle", "--title", "kettle red no7")
-    predicted = Pipeline.load(finished.path).predict(
+    predicted = Pipeline.load(finished.path, "fp32").predict(
         pl.DataFrame({"query": ["red kettle"], "title": ["kettle red no7"]})
     )
     assert (found["kind"], found["decided"]) == ("pair", predicted["decided"][0])

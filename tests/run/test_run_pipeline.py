@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,7 +131,7 @@ def test_scoring_the_test_split_gives_the_decisions_of_the_run(finished: Run, ti
     ).join(
         tiny_dataset.products.select("product_id", "title"), on="product_id", how="left", maintain_order="left"
     )  # fmt: skip
-    scored = Pipeline.load(finished.path).predict(frame)
+    scored = Pipeline.load(finished.path, "fp32").predict(frame)
     assert scored["product_id"].to_list() == rows["product_id"].to_list()
     assert scored["decided"].to_list() == rows["decided"].to_list()
     np.testing.assert_allclose(scored["score"], rows["score"], atol=1e-6)
@@ -373,3 +374,10 @@ def test_members_see_neither_test_labels_nor_the_truth(
     run_tree(tree, tmp_path / "run")
     assert len(seen) == 2
     assert all(view == ({"train", "valid"}, {}) for view in seen)
+
+
+@pytest.mark.parametrize("options", [{"precision": "fp8"}, {"backend": "onnx"}])
+def test_unknown_precision_or_backend_is_refused(finished: Run, options: dict[str, str]) -> None:
+    told = "expected a precision of ('auto', 'fp32', 'bf16') and a backend of ('torch', 'onnx-int8')"
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        Pipeline.load(finished.path, **options)

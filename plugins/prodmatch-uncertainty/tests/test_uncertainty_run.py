@@ -63,7 +63,7 @@ def test_a_single_member_that_says_how_unsure_it_is_reaches_predictions_and_deci
 
 def test_a_finished_run_decides_new_pairs_by_its_boundary(run: Run) -> None:
     frame = pl.DataFrame({"query": ["red kettle", "usb cable"], "title": ["Red kettle 1 l", "Garden hose"]})
-    scored = Pipeline.load(run.path).predict(frame)
+    scored = Pipeline.load(run.path, "fp32").predict(frame)
     assert scored.columns[2:7] == ["decided", "accepted", "for_review", "score", "uncertainty"]
     state = (run.path / "calibrator" / "1" / "state.json").read_text()
     boundary = Boundary.restored(json.loads(state)["fitted"]["match"]["boundary"])
