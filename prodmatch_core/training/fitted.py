@@ -68,6 +68,9 @@ class FittedMember:
                 if not name.startswith("generator.")
             }
             save_file(weights, folder / "model.safetensors")
+            if self.model.generator is not None:
+                (folder / "negatives").mkdir()
+                self.model.generator.leave(folder / "negatives", self.model.judge)
         else:
             self.model.save_assets(assets)
 

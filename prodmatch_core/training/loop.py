@@ -108,6 +108,8 @@ def fit(job: Fitting) -> None:
                 job.negatives.refresh(
                     at.done, draw, Embedder(job.model.encoder, job.prepared, settings.precision)
                 )
+            if job.model.generator is not None:
+                job.model.generator.refresh(at.done, draw, job.model.judge)
             step.train()
             batches = (
                 class_batches(train.label, settings.batch_size, job.per_class, draw)
@@ -149,8 +151,8 @@ def fit(job: Fitting) -> None:
                     "seconds": time.perf_counter() - started,
                     "valid": figures,
                     **(
-                        {"negatives": dict(found)}
-                        if job.negatives and (found := job.negatives.figures)
+                        {"negatives": dict(generator.figures)}
+                        if (generator := job.negatives or job.model.generator) and generator.figures
                         else {}
                     ),
                 }

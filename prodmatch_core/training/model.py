@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prodmatch_core.components.encoder import Batch, Encoder, TwoSidedEncoder
+from prodmatch_core.components.encoder import Batch, Encoder, Encoding, TwoSidedEncoder
 from prodmatch_core.components.loss import Loss, Output
 from prodmatch_core.components.negatives import StateGenerator
 from prodmatch_core.tasks.base import Task
@@ -44,6 +44,24 @@ class MemberModel(nn.Module):
         mixed = self.generator.mix(self.encoder.encode(batch), labels, mixing)
         encoding = self.encoder.interact(mixed.encoding)
         return self.task.output(self.head, encoding, mixed.labels, weights), mixed.penalty
+
+    @torch.no_grad()
+    def judge(self, encoding: Encoding) -> Tensor:
+        """Return class probabilities of token states, (batch, classes) float32, in evaluation mode."""
+        assert isinstance(self.encoder, TwoSidedEncoder) and encoding.query_states is not None
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            hidden = encoding.query_states.hidden
+            labels = torch.zeros(len(hidden), dtype=torch.int64, device=hidden.device)
+            output = self.task.output(
+                self.head, self.encoder.interact(encoding), labels, torch.ones_like(labels).float()
+            )
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        assert output.logits is not None
+        return output.logits.float().softmax(dim=-1)
 
 
 class Objective(nn.Module):

@@ -66,12 +66,16 @@ class MatchPyramid(TwoSidedEncoder):
     def encode(self, batch: Batch) -> Encoding:
         """Return the token vectors of the sides that are there."""
         query, product = (
-            States(self.tokens(batch[f"{side}_ids"]), batch[f"{side}_mask"])
+            States(self.tokens(ids := batch[f"{side}_ids"]), batch[f"{side}_mask"], ids)
             if f"{side}_ids" in batch
             else None
             for side in ("query", "product")
         )
         return Encoding(query_states=query, product_states=product)
+
+    def reread(self, vectors: Tensor, ids: Tensor, mask: Tensor, encoding: Encoding) -> States:
+        """Return the states of other queries: their tokens' vectors."""
+        return States(vectors, mask, ids)
 
     def interact(self, encoding: Encoding) -> Encoding:
         """Return `encoding` with each side's mean token and, of both sides, the pair vector, (batch, width) float32."""
