@@ -114,7 +114,7 @@ def _cuts(ends: np.ndarray, step: int) -> list[int]:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _bin(similarity: float, bins: int) -> int:
+def _bin(similarity: float, bins: int) -> np.int32:
     place = (similarity + np.float32(1.0)) * np.float32(0.5 * bins)
     place = place if place > 0 else np.float32(0.0)  # also where it is not a number
     return np.int32(place if place < bins - 1 else np.float32(bins - 1))
