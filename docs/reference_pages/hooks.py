@@ -35,6 +35,7 @@ def index() -> Iterator[str]:
     yield from (*table(["hook", "kind of part", "an implementation's task"], rows), "")
     yield from ("## Records", "", paragraphs(records.__doc__), "", "Every record has these fields:", "")
     yield from (*attributes(records.Spec), "")
+    yield from _run()
     yield from ("## Capabilities", "", "The words of `needs` and `gives`.", "")
     yield from table(["capability", "meaning"], [[f"`{n}`", t] for n, t in records.CAPABILITIES.items()])
 
@@ -105,27 +106,26 @@ def _contract(name: str) -> Iterator[str]:
 
 def _of_runs(name: str, hook: object) -> Iterator[str]:
     """Yield what a hook that hears of runs has to say beyond its docstring."""
-    from prodmatch_core.rundir import Run
-
     names = list(inspect.signature(hook).parameters)  # type: ignore[arg-type]
     yield from (
         "An implementation takes those of the arguments that it reads, by name. One that raises is logged and left",
-        "out; the run goes on.",
+        "out; the run goes on. What a `Run` can be asked is [listed](../hooks.md#run).",
         "",
         *code(f"@hookimpl\ndef {name}({', '.join(names)}): ...", "python"),
     )
     if "Section" in signature(hook):
         yield from ("## Section", "", paragraphs(records.Section.__doc__), "")
-        docs = fields_of(records.Section)
-        yield from (*(f"- `{field.name}`: {field.doc or field.type}" for field in docs), "")
-    yield from (
-        "## Run",
-        "",
-        f"{paragraphs(Run.__doc__)} Its files are [described](../run-directory.md).",
-        "",
-    )
+        yield from (f"- `{field.name}`: {field.doc or field.type}" for field in fields_of(records.Section))
+
+
+def _run() -> Iterator[str]:
+    """Yield what hooks that hear of a run can ask it."""
+    from prodmatch_core.rundir import Run
+
+    yield from ("## Run", "", f"{paragraphs(Run.__doc__)} The files are [described](run-directory.md).", "")
     for attribute, value in vars(Run).items():
         function = getattr(value, "func", getattr(value, "fget", value))
         if not attribute.startswith("_") and inspect.isfunction(function):
             shown = attribute if function is not value else f"{attribute}{signature(function)}"
             yield f"- `{shown}`: {summary(function)}"
+    yield ""
