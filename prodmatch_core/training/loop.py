@@ -170,7 +170,8 @@ def fit(job: Fitting) -> None:
 
     freeze(job.model, Phase())
     job.model.load_state_dict(best_weights)
-    accelerator.free_memory()
+    if torch.cuda.is_available():  # elsewhere this collects garbage of the whole process and frees nothing more
+        accelerator.free_memory()
 
 
 def freeze(model: nn.Module, phase: Phase) -> None:
