@@ -7,16 +7,35 @@ from pathlib import Path
 import pytest
 
 import generate
+from prodmatch_core.registry import Registry
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    """Return the parts of all distributions of this repository."""
+    return generate.repository_registry()
+
+
+@pytest.fixture(scope="module")
+def made(registry: Registry) -> dict[str, str]:
+    """Return the pages of the reference, made once."""
+    return generate.pages(registry)
 
 
 @pytest.fixture
-def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a reference of the core's and some further parts, not yet written."""
-    whole = generate.repository_registry()
-    monkeypatch.setattr(generate, "repository_registry", lambda: whole)
+def reference(
+    tmp_path: Path, registry: Registry, made: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Return the folder that the reference is to be written to, not there yet."""
+    monkeypatch.setattr(generate, "repository_registry", lambda: registry)
+    monkeypatch.setattr(generate, "pages", lambda registry: made)
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     monkeypatch.setattr(generate, "REFERENCE", tmp_path / "docs" / "reference")
     return tmp_path / "docs" / "reference"
+
+
+def test_the_same_code_makes_the_same_pages(registry: Registry, made: dict[str, str]) -> None:
+    assert generate.pages(registry) == made
 
 
 def test_a_second_run_has_nothing_to_write(reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
