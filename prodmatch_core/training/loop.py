@@ -170,7 +170,9 @@ def fit(job: Fitting) -> None:
 
     freeze(job.model, Phase())
     job.model.load_state_dict(best_weights)
-    if torch.cuda.is_available():  # elsewhere this collects garbage of the whole process and frees nothing more
+    if (
+        torch.cuda.is_available()
+    ):  # elsewhere this collects garbage of the whole process and frees nothing more
         accelerator.free_memory()
 
 

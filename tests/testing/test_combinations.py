@@ -1,0 +1,75 @@
+"""Every part with every other: what fits trains, what does not is refused with the reason."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import pytest
+
+from prodmatch_core.registry import default_registry
+from prodmatch_core.tasks.specs import TASKS
+from prodmatch_core.testing.combinations import (
+    MEMBER_KINDS,
+    Combination,
+    choices,
+    of_decisions,
+    of_members,
+    pairwise,
+    train_one_step,
+)
+
+REASONS = (
+    r" needs \w+ \(.+\), which .+ (does not give|gives)",
+    r" a member's encoder must give (one of )?\w+",
+    r" fits itself and takes no \w+; remove it, or choose another encoder",
+    r"the task \w+ ranks neighbours and has no class probabilities; remove it",
+)
+"What a refusal may say."
+
+
+@functools.cache
+def sorted_out(task: str) -> tuple[list[Combination], dict[Combination, list[str]]]:
+    """Return the combinations of a task that fit, and the others with why they do not."""
+    registry = default_registry()
+    fits, refused = [], {}
+    for combination in (*of_members(registry, task), *of_decisions(registry, task)):
+        reasons = combination.refusals(registry)
+        if reasons:
+            refused[combination] = reasons
+        else:
+            fits.append(combination)
+    return fits, refused
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_parts_that_fit_make_a_training_step(task: str) -> None:
+    registry, failed = default_registry(), []
+    tried = pairwise(each for each in sorted_out(task)[0] if each.parts.keys() <= {*MEMBER_KINDS})
+    for combination in tried:
+        try:
+            train_one_step(combination, registry)
+        except Exception as error:  # all that fail are told, not the first
+            failed.append(f"{combination}: {type(error).__name__}: {error}")
+    assert tried
+    assert not failed
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_parts_that_do_not_fit_are_refused_with_the_reason(task: str) -> None:
+    _, refused = sorted_out(task)
+    assert refused
+    unclear = [
+        f"{combination}: {reason}"
+        for combination, reasons in refused.items()
+        for reason in reasons
+        if not any(re.search(known, reason) for known in REASONS)
+    ]
+    assert unclear == []
+
+
+def test_every_encoder_fits_some_task_with_its_default_loss() -> None:
+    alone = {
+        str(each.parts["encoder"]) for task in TASKS for each in sorted_out(task)[0] if len(each.parts) == 1
+    }
+    assert {str(choice) for choice in choices(default_registry(), "encoder")} == alone
