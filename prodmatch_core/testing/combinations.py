@@ -155,7 +155,8 @@ def of_decisions(registry: Registry, task: str) -> Iterator[Combination]:
 
 def pairwise(combinations: Iterable[Combination]) -> list[Combination]:
     """Return some of the combinations, in which every two parts stand together that stand together in any."""
-    kept, seen = [], set()
+    kept: list[Combination] = []
+    seen: set[str | tuple[str, str]] = set()
     ordered = sorted(combinations, key=lambda each: hashlib.sha256(str(each).encode()).digest())
     for combination in ordered:
         parts = [f"{kind}={choice}" for kind, choice in combination.parts.items()]
