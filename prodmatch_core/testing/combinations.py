@@ -156,7 +156,7 @@ def of_decisions(registry: Registry, task: str) -> Iterator[Combination]:
 def pairwise(combinations: Iterable[Combination]) -> list[Combination]:
     """Return some of the combinations, in which every two parts stand together that stand together in any."""
     kept: list[Combination] = []
-    seen: set[str | tuple[str, str]] = set()
+    seen: set[Any] = set()
     ordered = sorted(combinations, key=lambda each: hashlib.sha256(str(each).encode()).digest())
     for combination in ordered:
         parts = [f"{kind}={choice}" for kind, choice in combination.parts.items()]
