@@ -12,6 +12,7 @@ import argparse
 import functools
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -230,10 +231,8 @@ def measure(cell: Cell, folder: Path) -> None:
     tables = {}
     for split, examples in (("valid", data.valid), ("test", test)):
         probabilities = fitted.predict(corpus, examples)
-        # Trees that saw one class alone know no other.
-        tables[f"{split}/score"] = (
-            probabilities[:, 1] if probabilities.shape[1] > 1 else np.zeros(len(examples))
-        )
+        # safetensors writes memory as it lies: a column of a table is copied first.
+        tables[f"{split}/score"] = np.ascontiguousarray(probabilities[:, 1])
         tables[f"{split}/label"] = examples.label
         tables[f"{split}/query"] = np.unique(examples.query, return_inverse=True)[1].astype(np.int64)
     figures = [epoch["valid"][TRAINING["measure"]] for epoch in log]
@@ -299,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=Path, default=ROWS)
     parser.add_argument("--only", choices=("grid", "page"))
-    parser.add_argument("--match", default="", help="part of the names of the cells to make")
+    parser.add_argument("--match", default="", help="a pattern of the names of the cells to make")
     options = parser.parse_args()
     if "PRODMATCH_DATA" not in os.environ:
         parser.error(
@@ -307,7 +306,10 @@ def main() -> None:
         )
     if options.only != "page":
         for cell in cells():
-            if options.match in cell.name and not (options.rows / f"{cell.name}.safetensors").exists():
+            if (
+                re.search(options.match, cell.name)
+                and not (options.rows / f"{cell.name}.safetensors").exists()
+            ):
                 started = time.perf_counter()
                 measure(cell, options.rows)
                 print(cell.name, f"{time.perf_counter() - started:.0f} s", flush=True)

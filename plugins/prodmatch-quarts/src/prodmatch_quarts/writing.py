@@ -28,7 +28,11 @@ TOGETHER = 256
 def leave(generator: VariationalGenerator, folder: Path, judge: Judge) -> None:
     """Write the files of a generator; one that was never used says so."""
     if not bool(generator.started):
-        why = "its rate is 0" if not generator.config.rate else "the best epoch came before it was trained"
+        why = (
+            "its rate is 0"
+            if not generator.config.rate
+            else "training ended before its time, or it had no tuples"
+        )
         write_json(folder / FIGURES, {"used": False, "why": why})
         return
     found = probes.probe(generator, judge, seeds.rng(generator.seed, "probe"))
