@@ -151,7 +151,7 @@ def page(data: FitData, pairs: int, rounds: int) -> str:
             118,
         ),
         "",
-        "    OMP_NUM_THREADS=1 python benchmarks/quarts.py --write",
+        f"    OMP_NUM_THREADS=1 python benchmarks/quarts.py --pairs {pairs} --rounds {rounds} --write",
         "",
         "| token width, units | weights, ours and plain | training, pairs/s | plain | ratio "
         "| scoring, pairs/s | plain | ratio |",
