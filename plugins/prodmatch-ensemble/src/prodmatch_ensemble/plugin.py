@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prodmatch_core import hookimpl
-from prodmatch_core.records import AggregatorSpec, EncoderSpec
+from prodmatch_core.records import AggregatorSpec, CommandSpec, EncoderSpec
 
 HERE = "prodmatch_ensemble"
 PAPER = "arXiv 2403.00923"
@@ -61,4 +61,14 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         gives={"probabilities"},
         example={"relation": "texts", "width": 8, "rounds": 20, "leaf_rows": 5},
         paper="arXiv 1902.07153, equation 8",
+    )
+
+
+@hookimpl
+def prodmatch_commands() -> Iterator[CommandSpec]:
+    """Return the command that adds members to a finished run."""
+    yield CommandSpec(
+        name="extend",
+        summary="Add members to a finished run: fits what is new, says who became useless.",
+        factory=f"{HERE}.commands.extend:extend",
     )

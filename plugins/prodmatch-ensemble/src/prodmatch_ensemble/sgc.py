@@ -17,7 +17,6 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from prodmatch_core.components.encoder import FitData, SelfFittingEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
-from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
 from prodmatch_ensemble.configs import GraphConfig
 from prodmatch_ensemble.smoothing import nearest, precomputed, smoothing
@@ -146,7 +145,7 @@ def features(config: GraphConfig, nodes: Nodes, corpus: Corpus, examples: Exampl
     used_products, product = np.unique(examples.product, return_inverse=True)
     sides = []
     for kind, used in (("query", used_queries), ("product", used_products)):
-        texts = _texts(corpus, kind)
+        texts = _texts(config, corpus, kind)
         chosen = [texts[row] for row in used.tolist()]
         sides.append(nodes.of(_keys(corpus, kind, texts)[used], chosen, neighbours))
     left, right = sides[0][query], sides[1][product]
@@ -161,7 +160,7 @@ def features(config: GraphConfig, nodes: Nodes, corpus: Corpus, examples: Exampl
 
 def _nodes(config: GraphConfig, data: FitData, rng: np.random.Generator) -> Nodes:
     corpus = data.corpus
-    queries, products = _texts(corpus, "query"), _texts(corpus, "product")
+    queries, products = _texts(config, corpus, "query"), _texts(config, corpus, "product")
     made = TextVectors.fit([*queries, *products], config.width, rng)
     own = made.of([*queries, *products])
     if config.relation == "texts":
@@ -218,8 +217,8 @@ def _symmetric(begin: np.ndarray, end: np.ndarray, weight: np.ndarray, count: in
     return coo_matrix((np.concatenate([weight, weight]), (rows, columns)), shape=(count, count)).tocsr()
 
 
-def _texts(corpus: Corpus, kind: str) -> list[str]:
-    return corpus.query_texts() if kind == "query" else corpus.product_texts(PRODUCT_FIELDS)
+def _texts(config: GraphConfig, corpus: Corpus, kind: str) -> list[str]:
+    return corpus.query_texts() if kind == "query" else corpus.product_texts(config.fields)
 
 
 def _keys(corpus: Corpus, kind: str, texts: Sequence[str]) -> np.ndarray:

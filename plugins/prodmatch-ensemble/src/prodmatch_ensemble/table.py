@@ -82,11 +82,12 @@ def merged(table: Table) -> Table:
     keys = np.column_stack([table.values, table.labels, table.groups]).astype(np.float64)
     _, first, inverse = np.unique(_hashes(keys), return_index=True, return_inverse=True)
     if len(first) == len(table):
-        return table.take(first)
+        return table
     if not np.array_equal(keys[first][inverse], keys, equal_nan=True):  # two different rows of one hash
         _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        inverse = inverse.ravel()
-    return attrs.evolve(table.take(first), weights=np.bincount(inverse, table.weights, len(first)))
+    weights = np.bincount(inverse.ravel(), table.weights, len(first))
+    order = np.argsort(first)  # as they came, so that no column decides which rows a tree sees
+    return attrs.evolve(table.take(first[order]), weights=weights[order])
 
 
 def _hashes(keys: np.ndarray) -> np.ndarray:
