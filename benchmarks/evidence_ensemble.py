@@ -38,9 +38,11 @@ from prodmatch_core.runner import run_pipeline
 from prodmatch_core.tasks.base import load_task
 from prodmatch_core.training import seeds
 from prodmatch_core.training.fitted import FittedMember
-from prodmatch_ensemble.aggregators import TreesAggregator
+from prodmatch_ensemble.aggregators import TreesAggregator, table_of
 from prodmatch_ensemble.configs import TreesConfig
 from prodmatch_ensemble.figures import confusion, measured, quality
+from prodmatch_ensemble.side import Side
+from prodmatch_ensemble.trees import held_out
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/explanation/evidence/ensemble.md"
@@ -171,25 +173,28 @@ def decided(made: World, seed: int) -> tuple[dict[str, np.ndarray], dict[str, An
     zero = trees(TreesConfig(start="zero"), train, scheme, seed)
     arms["trees from zero"] = zero.combine(test).probabilities.argmax(axis=1)
 
-    default = {balance: trees(TreesConfig(balance=balance), train, scheme, seed) for balance in BALANCES}
+    plain = trees(TreesConfig(), train, scheme, seed)
+    assert plain.learnt is not None
+    rounds = plain.learnt.trees.booster.current_iteration()
+    fixed = TreesConfig(rounds=rounds, patience=0)
+    weighted = {b: trees(attrs.evolve(fixed, balance=b), train, scheme, seed) for b in BALANCES if b}
+    weighted[0.0] = plain
     worth = {
-        balance: sum(all_measures(made_.combine(valid).probabilities, valid).values())
-        for balance, made_ in default.items()
+        b: sum(all_measures(one.combine(valid).probabilities, valid).values()) for b, one in weighted.items()
     }
     chosen = max(worth, key=worth.__getitem__)
-    plain, best = default[0.0], default[chosen]
-    assert plain.learnt is not None
     arms["trees"] = plain.combine(test).probabilities.argmax(axis=1)
-    arms["trees, weights by validation"] = best.combine(test).probabilities.argmax(axis=1)
-    tuned("trees", held_trees(plain, train, seed), plain.combine(test).probabilities)
-    side = trees(TreesConfig(side=("locale", "lengths")), train, scheme, seed)
+    arms["trees, weights by validation"] = weighted[chosen].combine(test).probabilities.argmax(axis=1)
+    held = held_trees(fixed, scheme, train, seed)
+    tuned("trees", held, plain.combine(test).probabilities)
+    side = trees(attrs.evolve(fixed, side=("locale", "lengths")), train, scheme, seed)
     arms["trees, side features"] = side.combine(test).probabilities.argmax(axis=1)
 
-    inside = trees(TreesConfig(), made.inside, scheme, seed)
+    inside = trees(fixed, made.inside, scheme, seed)
     arms["trees, in-sample"] = inside.combine(test).probabilities.argmax(axis=1)
     notes["in_sample"] = {
         "told in-sample": all_measures(inside.combine(made.inside).probabilities, train),
-        "told out of fold": all_measures(held_trees(plain, train, seed), train),
+        "told out of fold": all_measures(held, train),
     }
     arms["one GBDT on raw features"] = raw(made, seed).argmax(axis=1)
 
@@ -197,15 +202,15 @@ def decided(made: World, seed: int) -> tuple[dict[str, np.ndarray], dict[str, An
     ranking = importance.ranking()
     for count in range(len(ranking), 0, -1):
         kept = [name for name in train.names if name in ranking[:count]]
-        fitted = trees(TreesConfig(), train.of(kept), scheme, seed)
+        fitted = trees(fixed, train.of(kept), scheme, seed)
         arms[f"K = {count}"] = fitted.combine(test.of(kept)).probabilities.argmax(axis=1)
     notes |= {
         "ranking": ranking,
         "importance": dict(zip(importance.sources, importance.total.tolist(), strict=True)),
         "by_locale": {k: v.tolist() for k, v in importance.by_locale.items()},
         "balance": chosen,
-        "rounds": plain.learnt.trees.booster.current_iteration(),
-        "placed": placed(train, scheme, seed, importance.ranking()[0]),
+        "rounds": rounds,
+        "placed": placed(train, scheme, seed, ranking[0], rounds),
         "counts": {split: len(said.labels) for split, said in made.said.items()},
         "queries": int(test.groups.max()) + 1,
         "seconds": made.run.provenance["seconds"]["members"],
@@ -220,13 +225,9 @@ def trees(config: TreesConfig, said: MemberPredictions, scheme: Any, seed: int) 
     return made
 
 
-def held_trees(made: TreesAggregator, said: MemberPredictions, seed: int) -> np.ndarray:
-    """Return what trees of the same settings say of training pairs whose queries they have not seen."""
-    from prodmatch_ensemble.aggregators import table_of
-    from prodmatch_ensemble.side import Side
-    from prodmatch_ensemble.trees import held_out
-
-    return held_out(table_of(said, made.scheme, Side()), made.config, len(made.scheme.labels), seed)
+def held_trees(config: TreesConfig, scheme: Any, said: MemberPredictions, seed: int) -> np.ndarray:
+    """Return what trees say of training pairs whose queries they have not seen."""
+    return held_out(table_of(said, scheme, Side()), config, len(scheme.labels), seed)
 
 
 def all_measures(probabilities: np.ndarray, said: MemberPredictions) -> dict[str, float]:
@@ -304,7 +305,7 @@ def raw(made: World, seed: int) -> np.ndarray:
     return np.asarray(booster.predict(features(made.said["test"])))
 
 
-def placed(said: MemberPredictions, scheme: Any, seed: int, first: str) -> dict[str, Any]:
+def placed(said: MemberPredictions, scheme: Any, seed: int, first: str, rounds: int) -> dict[str, Any]:
     """Return the members' importance with one more member: noise, a copy of the most important, one that knows."""
     rng = seeds.rng(seed, "placed")
     count, _, classes = said.probabilities.shape
@@ -323,7 +324,7 @@ def placed(said: MemberPredictions, scheme: Any, seed: int, first: str) -> dict[
         )
         row = {}
         for start in ("zero", "logistic"):
-            made = trees(TreesConfig(start=start), wider, scheme, seed)
+            made = trees(TreesConfig(start=start, rounds=rounds, patience=0), wider, scheme, seed)
             assert made.learnt is not None
             importance = made.learnt.importance
             row[start] = dict(zip(importance.sources, importance.total.tolist(), strict=True))

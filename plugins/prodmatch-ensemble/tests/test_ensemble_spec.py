@@ -22,7 +22,7 @@ from prodmatch_ensemble.table import merged
 from prodmatch_ensemble.trees import Trees, held_out, softmax
 from prodmatch_ensemble.worth import worth_of_each
 
-QUICK = TreesConfig(rounds=60, patience=0, start="zero")
+QUICK = TreesConfig(rounds=40, patience=0, start="zero")
 STARTS = [QUICK, attrs.evolve(QUICK, start="logistic")]
 NAMES = ("text", "words", "graph")
 
@@ -137,7 +137,7 @@ def test_a_copy_saves_nothing_and_an_independent_member_does() -> None:
 def test_keeping_all_members_is_the_full_ensemble() -> None:
     said, other = predictions(0), predictions(1, 240)
     whole = fitted(said).combine(other).probabilities
-    config = SelectConfig(rounds=60, patience=0, start="zero", keep=3, subsets=1)
+    config = SelectConfig(rounds=40, patience=0, start="zero", keep=3, subsets=1)
     np.testing.assert_array_equal(fitted(said, config).combine(other).probabilities, whole)
 
 
@@ -156,7 +156,7 @@ def test_dropping_a_member_of_no_importance_changes_nothing() -> None:
 def test_the_members_of_greatest_shapley_value_are_kept_and_the_trees_are_grown_anew() -> None:
     said = predictions(0)
     ranking = fitted(said).learnt.importance.ranking()
-    made = fitted(said, SelectConfig(rounds=60, patience=0, start="zero", keep=2, subsets=1))
+    made = fitted(said, SelectConfig(rounds=40, patience=0, start="zero", keep=2, subsets=1))
     assert set(made.reads(NAMES)) == set(ranking[:2])
     again = fitted(said.of(made.reads(NAMES)))
     other = predictions(1, 240)
@@ -167,7 +167,7 @@ def test_the_members_of_greatest_shapley_value_are_kept_and_the_trees_are_grown_
 
 def test_under_a_budget_the_best_set_within_it_is_kept() -> None:
     said = attrs.evolve(predictions(0), costs=(Cost(5, 9.0, 90), Cost(1, 1.5, 20), Cost(1, 1.5, 20)))
-    config = SelectConfig(rounds=60, patience=0, budget_ms=4.0)
+    config = SelectConfig(rounds=15, patience=0, budget_ms=4.0)
     made = fitted(said, config)
     assert made.learnt is not None and made.learnt.selection is not None
     assert set(made.reads(NAMES)) == {"words", "graph"}

@@ -36,12 +36,12 @@ class TreesConfig:
     start: str = attrs.field(default="logistic", validator=one_of("logistic", "zero"))
     """What the trees begin from: a logistic regression on the members' log-probabilities, which they correct, or
     `zero`, as in the paper. With a few thousand pairs trees alone lose to the regression."""
-    rounds: int = attrs.field(default=1500, validator=at_least(1))
+    rounds: int = attrs.field(default=1000, validator=at_least(1))
     "Boosting rounds; the most of them where `patience` is not 0."
-    patience: int = attrs.field(default=50, validator=at_least(0))
+    patience: int = attrs.field(default=30, validator=at_least(0))
     """Rounds without a better loss on held-out queries before boosting stops; the number of rounds is chosen by
     cross-validation. 0: `rounds` are boosted."""
-    learning_rate: float = attrs.field(default=0.03, validator=positive)
+    learning_rate: float = attrs.field(default=0.05, validator=positive)
     "Shrinkage of each tree."
     leaves: int = attrs.field(default=8, validator=at_least(2))
     "Leaves a tree."
