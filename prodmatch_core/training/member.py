@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
+
 from prodmatch_core.components.encoder import Encoder, FitData, SelfFittingEncoder, TwoSidedEncoder
 from prodmatch_core.components.loss import Learnt
 from prodmatch_core.components.negatives import RowGenerator, StateGenerator
@@ -41,6 +43,7 @@ def fit_member(
         on_step: hears how many steps are done, and how many there are at the most.
         checkpoint: where training stands is kept there, and gone on from.
     """
+    data = attrs.evolve(data, sampler=member.sampler)
     factory = member.encoder.spec.load()
     if issubclass(factory, SelfFittingEncoder):
         fitted = factory.fit(member.encoder.config, data, seeds.rng(seed, member.name, "fit"))
