@@ -64,6 +64,7 @@ class Work:
             examples["valid"],
             self.data.scheme,
             attrs.evolve(self.dataset, **changes),
+            self.data.log,
         )
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.data.streams import EventLog
 
 Batch = Mapping[str, Tensor]
 "Named tensors whose first dimension is the batch, unless the encoder documents otherwise."
@@ -34,6 +35,8 @@ class FitData:
     scheme: LabelScheme
     dataset: Dataset
     "Tables beyond the pairs: engagements, events, groups."
+    log: EventLog | None = None
+    "All that happened, for losses that say when it was known; taken away before any part is built."
 
 
 @attrs.frozen(eq=False)

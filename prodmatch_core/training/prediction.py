@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prodmatch_core.components.encoder import Encoder, Prepared, Rows
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.training.batches import budget_batches
-from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.model import FACT, MemberModel
 
 GPU_TOKENS = 16_384
 "Padded tokens a batch when only predicting on a GPU."
@@ -21,11 +21,10 @@ GPU_TOKENS = 16_384
 def to_tensors(
     prepared: Prepared, examples: Examples, device: torch.device, sides: Sequence[str]
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Return the batch, labels and weights of `examples` on `device`; of the batch, only `sides`."""
-    batch = {
-        name: tensor.to(device, non_blocking=True)
-        for name, tensor in prepared.batch(*rows_of(examples, sides)).items()
-    }
+    """Return the batch with its facts, labels and weights of `examples` on `device`; of the batch, only `sides`."""
+    gathered = {**prepared.batch(*rows_of(examples, sides))}
+    gathered |= {FACT + name: torch.from_numpy(array) for name, array in examples.facts.items()}
+    batch = {name: tensor.to(device, non_blocking=True) for name, tensor in gathered.items()}
     labels = torch.from_numpy(np.ascontiguousarray(examples.label)).to(device)
     weights = torch.from_numpy(np.ascontiguousarray(examples.weight)).to(device)
     return batch, labels, weights

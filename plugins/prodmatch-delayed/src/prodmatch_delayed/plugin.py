@@ -1,0 +1,42 @@
+"""Registers the loss, the encoder, the command and the report's section. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prodmatch_core import hookimpl
+from prodmatch_core.records import EncoderSpec, LossSpec
+
+if TYPE_CHECKING:
+    pass
+
+HERE = "prodmatch_delayed"
+
+
+@hookimpl
+def prodmatch_losses() -> Iterator[LossSpec]:
+    """Return the importance-weighted loss."""
+    yield LossSpec(
+        name="delayed.importance",
+        summary="Log loss on labels that will change, weighed by how likely they are to.",
+        config=f"{HERE}.configs:ImportanceConfig",
+        factory=f"{HERE}.importance:ImportanceLoss",
+        needs={"logits", "class_labels"},
+        paper="KDD 2023, DOI 10.1145/3580305.3599867, and the methods it builds on",
+    )
+
+
+@hookimpl
+def prodmatch_encoders() -> Iterator[EncoderSpec]:
+    """Return the encoder of events."""
+    yield EncoderSpec(
+        name="delayed.events",
+        summary="Hashed categories and numbers of an event, beside any text encoder of its query and product.",
+        config=f"{HERE}.configs:EventsConfig",
+        factory=f"{HERE}.events:EventsEncoder",
+        needs={"event_features"},
+        gives={"pairs"},
+        example={"buckets": 64, "width": 2, "hidden": [8, 4]},
+        paper="the network of arXiv 2012.03245, section 5.1",
+    )
