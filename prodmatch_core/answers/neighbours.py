@@ -54,8 +54,7 @@ class NeighbourAnswer(Answer):
         table, scores = self._neighbours(final, members[0])
         write_parquet(work.path / "neighbours.parquet", table)
         if self.search.labels is not None:
-            items = [work.data.rows[split].select("item_id", "group", "split") for split in ("valid", "test")]
-            write_parquet(work.path / "items.parquet", pl.concat(items))
+            write_parquet(work.path / "items.parquet", self._items())
         write_json(work.path / "mistakes.json", self._mistakes(final, scores))
         return assess.assess_retrieved(
             lines,
@@ -64,6 +63,17 @@ class NeighbourAnswer(Answer):
             headline=spec.headline,
             evaluation=work.pipeline.evaluation,
             seed=work.seed,
+        )
+
+    def _items(self) -> pl.DataFrame:
+        """Return what the rows of the vectors of `valid` and then of the candidates are."""
+        data = self.work.data
+        titles = pl.Series("title", data.corpus.product_texts(("title",)), dtype=pl.String)
+        return pl.concat(
+            data.rows[split]
+            .select("item_id", "group", "split")
+            .with_columns(titles.gather(data.examples[split].product))
+            for split in ("valid", "test")
         )
 
     def _ids(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

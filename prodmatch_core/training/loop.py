@@ -199,7 +199,8 @@ def fit(job: Fitting) -> np.ndarray | None:
     freeze(job.model, Phase())
     if course is None:
         job.model.load_state_dict(best_weights)
-    accelerator.free_memory()
+    if torch.cuda.is_available():  # elsewhere this collects garbage of the whole process and frees nothing more
+        accelerator.free_memory()
     return None if course is None else np.concatenate(ahead)
 
 
