@@ -141,6 +141,10 @@ def fit(job: Fitting) -> np.ndarray | None:
                 if job.negatives is not None:
                     examples = examples.concat(job.negatives.propose(examples, draw))
                 share, factor = my_share(examples, accelerator)
+                if following is not None:
+                    # A step of time counts by what it holds: a quiet night, when old conversions come and few events,
+                    # must not teach as much as a busy evening.
+                    factor *= len(rows) / settings.batch_size
                 batch, labels, weights = to_tensors(job.prepared, share, accelerator.device, sides)
                 with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
                     loss = step(batch, labels, weights, draw) * factor
@@ -199,7 +203,9 @@ def fit(job: Fitting) -> np.ndarray | None:
     freeze(job.model, Phase())
     if course is None:
         job.model.load_state_dict(best_weights)
-    if torch.cuda.is_available():  # elsewhere this collects garbage of the whole process and frees nothing more
+    if (
+        torch.cuda.is_available()
+    ):  # elsewhere this collects garbage of the whole process and frees nothing more
         accelerator.free_memory()
     return None if course is None else np.concatenate(ahead)
 
