@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prodmatch_core import hookimpl
-from prodmatch_core.records import EncoderSpec, LossSpec
+from prodmatch_core.records import CommandSpec, EncoderSpec, LossSpec
 
 if TYPE_CHECKING:
     pass
@@ -24,6 +24,16 @@ def prodmatch_losses() -> Iterator[LossSpec]:
         factory=f"{HERE}.importance:ImportanceLoss",
         needs={"logits", "class_labels"},
         paper="KDD 2023, DOI 10.1145/3580305.3599867, and the methods it builds on",
+    )
+
+
+@hookimpl
+def prodmatch_commands() -> Iterator[CommandSpec]:
+    """Return the command that writes streams of any length."""
+    yield CommandSpec(
+        name="stream",
+        summary="Write what a method would learn from an event log, in the order in which it was known.",
+        factory=f"{HERE}.commands.stream:stream",
     )
 
 

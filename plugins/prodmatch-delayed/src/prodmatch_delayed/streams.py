@@ -25,7 +25,6 @@ FRESH, LATE, SETTLED = 0, 1, 2
 ABSENT = -1.0
 "Hours to a signal that was not there when the row was known."
 _GOLDEN = 0.6180339887498949
-_WEIGHED = ("es_dfm", "defuse", "exact", "signals", "fsiw", "vanilla")
 
 
 @attrs.frozen(eq=False)
@@ -67,8 +66,8 @@ class Rows:
         )
 
     def in_order(self) -> Rows:
-        """Return the rows in order of time; of one moment, in the order they have."""
-        return self.take(np.argsort(self.at, kind="stable"))
+        """Return the rows in order of time; those of one moment by event and kind."""
+        return self.take(np.lexsort((self.kind, self.event, self.at)))
 
 
 @attrs.frozen(eq=False)
