@@ -28,20 +28,25 @@ from prodmatch_core.tasks.base import TaskData, load_task
 from prodmatch_core.training.member import fit_member
 
 ROOT = Path(__file__).resolve().parents[1]
-WAITS = (0.25, 1.0, 6.0)
-STRENGTHS = {"weak": 0.2, "medium": 0.5, "strong": 0.9}
+STRENGTHS = {"medium": 0.5, "weak": 0.2, "strong": 0.9}
 AT_ONCE = ("oracle", "fnw", "fnc")
 WAITING = ("vanilla", "fsiw", "es_dfm", "defer", "defuse", "dfm", "exact")
 SHOP = {
     "use": "shop.synthetic",
     "size": 4000,
-    "events_per_judgement": 15.0,
+    "events_per_judgement": 8.0,
     "attribution_days": 3.0,
-    "split": {"valid": 0.05, "test": 0.25},
+    "split": {"valid": 0.02, "test": 0.16},
 }
-TALKINGDATA = {"use": "core.talkingdata", "split": {"valid": 0.05, "test": 0.45}}
+TALKINGDATA = {"use": "core.talkingdata", "split": {"valid": 0.02, "test": 0.48}}
 ENCODER = {"use": "delayed.events", "hidden": [64, 32], "buckets": 8192, "dropout": 0.0}
-TRAINING = {"batch_size": 256, "epochs": 3, "learning_rate": 0.002, "head_dropout": 0.0}
+TRAINING = {
+    "batch_size": 256,
+    "epochs": 3,
+    "learning_rate": 0.002,
+    "stream_rate": 0.0003,
+    "head_dropout": 0.0,
+}
 
 
 @attrs.frozen
@@ -72,12 +77,13 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs/evidence/delayed")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=("shop", "talkingdata", "page"))
+    parser.add_argument("--wait", type=float, help="hours; only arms of this waiting window")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
-    for seed in range(options.seeds):
-        for world in ("shop", "talkingdata"):
-            if options.only in (None, world):
-                todo = [arm for arm in arms(world, seed) if not (options.runs / arm.file).exists()]
+    for world, wait in (("shop", 1.0), ("talkingdata", 0.25), ("shop", 6.0), ("shop", 0.25)):
+        for seed in range(options.seeds):
+            if options.only in (None, world) and options.wait in (None, wait):
+                todo = [arm for arm in arms(world, seed, wait) if not (options.runs / arm.file).exists()]
                 made: dict[str, World] = {}
                 for arm in todo:
                     strength = arm.strength or "medium"
@@ -90,13 +96,12 @@ def main() -> None:
     print(f"written: {PAGE.relative_to(ROOT)}")
 
 
-def arms(world: str, seed: int) -> Iterator[Arm]:
-    """Yield the arms of one seed, worlds of one signal strength together."""
-    waits = WAITS if world == "shop" else (0.25,)
+def arms(world: str, seed: int, wait: float) -> Iterator[Arm]:
+    """Yield the arms of one seed and waiting window, `medium` first: its world serves all methods without signals."""
     yield from (Arm(world, seed, method) for method in AT_ONCE)
-    yield from (Arm(world, seed, method, wait) for wait in waits for method in WAITING)
+    yield from (Arm(world, seed, method, wait) for method in WAITING)
     if world == "shop":
-        yield from (Arm(world, seed, "signals", w, s) for s in STRENGTHS for w in waits)
+        yield from (Arm(world, seed, "signals", wait, strength) for strength in STRENGTHS)
 
 
 @attrs.frozen(eq=False)
@@ -132,7 +137,7 @@ class World:
         member = pipeline_of(arm, arm.strength or "medium").member[0]
         fitted = fit_member(member, fit, task, default_registry(), arm.seed)
         _, hour = np.unique(data.rows["test"]["hour"].to_numpy(), return_inverse=True)
-        temporary = runs / f".{arm.file}"
+        temporary = runs / f".{os.getpid()}-{arm.file}"
         np.savez_compressed(
             temporary,
             said=fitted.ahead["test"][:, 0],

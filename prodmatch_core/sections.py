@@ -118,6 +118,8 @@ class Training:
     "Passes over the training examples."
     learning_rate: float = attrs.field(default=1e-3, validator=positive)
     "Peak step size of AdamW."
+    stream_rate: float = attrs.field(default=0.0, validator=non_negative)
+    "Step size after training, where `convert.hourly` goes on learning; 0: `learning_rate`."
     weight_decay: float = attrs.field(default=0.01, validator=non_negative)
     "Decoupled weight decay; biases, norms and embeddings are spared."
     warmup: float = attrs.field(default=0.1, validator=unit_interval)

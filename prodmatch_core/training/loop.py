@@ -101,7 +101,10 @@ def fit(job: Fitting) -> np.ndarray | None:
     phases = settings.phase
     if course is not None:
         most += course.batches(settings.batch_size, course.steps)
-        phases = (*phases, attrs.evolve(STREAM, epochs=course.steps))
+        phases = (
+            *phases,
+            attrs.evolve(STREAM, epochs=course.steps, learning_rate=settings.stream_rate or None),
+        )
 
     while at.phase < len(phases):
         phase = phases[at.phase]

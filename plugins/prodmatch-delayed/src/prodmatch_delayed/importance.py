@@ -153,7 +153,9 @@ class ImportanceLoss(Loss):
     @torch.no_grad()
     def _note(self, seen: Seen, terms: Terms, trains: Tensor) -> None:
         hidden = None if seen.genuine is None else 1 - seen.genuine
-        self.notes.add(seen.kind, seen.positive, terms.towards + terms.against, trains, hidden)
+        assert seen.delay is not None
+        weight = terms.towards + terms.against
+        self.notes.add(seen.kind, seen.positive, seen.delay, weight, trains, hidden)
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

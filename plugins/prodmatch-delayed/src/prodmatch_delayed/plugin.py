@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from prodmatch_core import hookimpl
-from prodmatch_core.records import CommandSpec, EncoderSpec, LossSpec
+from prodmatch_core.records import CommandSpec, EncoderSpec, LossSpec, Section
 
 if TYPE_CHECKING:
-    pass
+    from prodmatch_core.rundir import Run
 
 HERE = "prodmatch_delayed"
 
@@ -50,3 +50,13 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         example={"buckets": 64, "width": 2, "hidden": [8, 4]},
         paper="the network of arXiv 2012.03245, section 5.1",
     )
+
+
+@hookimpl
+def prodmatch_report_sections(run: Run) -> Iterable[Section]:
+    """Return the section on a course through time, where a member's loss noted one."""
+    if run.task.name != "convert":
+        return []
+    from prodmatch_delayed.report import sections
+
+    return sections(run)
