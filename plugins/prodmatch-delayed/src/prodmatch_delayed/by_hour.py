@@ -76,9 +76,12 @@ def said_by(run: Run) -> list[Said]:
 
 
 def relative(lines: list[Said]) -> Mapping[str, float]:
-    """Return each member's place between `vanilla` (0) and `oracle` (1) by log loss; empty without the two."""
+    """Return each member's place between `vanilla` (0) and `oracle` (1) by log loss.
+
+    Empty without the two, or where the oracle is no better: then there is no scale to stand on.
+    """
     nll = {line.method: float(line.nll.mean()) for line in lines}
-    if not {"vanilla", "oracle"} <= nll.keys() or nll["vanilla"] == nll["oracle"]:
+    if not {"vanilla", "oracle"} <= nll.keys() or nll["vanilla"] <= nll["oracle"]:
         return {}
     whole = nll["vanilla"] - nll["oracle"]
     return {line.member: (nll["vanilla"] - float(line.nll.mean())) / whole for line in lines}

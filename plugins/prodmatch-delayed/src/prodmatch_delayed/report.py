@@ -25,6 +25,8 @@ from prodmatch_delayed.notes import DELAYS, EDGES
 
 MOST = 12
 "Alarms that are listed; the rest is counted."
+PLAIN = ("vanilla", "oracle", "fnc", "dfm")
+"Methods that weigh every row alike."
 
 
 @attrs.frozen(eq=False)
@@ -48,7 +50,11 @@ def sections(run: Run) -> list[Section]:
     steps = max(round(24 / tree["convert"]["step"]), 1)
     hour = run.predictions.filter(pl.col("split") == "valid")["hour"][0]
     start = datetime.fromisoformat(f"{hour}:00")
-    html = [_by_day(lines), *(_weights(course, steps, start) for course in courses), _delays(courses[0])]
+    html = [
+        _by_day(lines),
+        *(_weights(course, steps, start) for course in courses if course.method not in PLAIN),
+        _delays(courses[0]),
+    ]
     note = (
         "Every event was predicted before anything of its hour was learnt. A label counts from when it was known. "
         "conversion_by_hour.parquet has the figures by hour."
@@ -96,6 +102,16 @@ def _by_day(lines: Sequence[Said]) -> str:
         over_time(
             when,
             [
+                Line(line.member, table["roc_auc"].to_list())
+                for line, table in zip(lines, tables, strict=True)
+            ],
+            "ROC AUC by day",
+            "ROC AUC",
+            "delayed-auc",
+        ),
+        over_time(
+            when,
+            [
                 *(Line(x.member, t["stated"].to_list()) for x, t in zip(lines, tables, strict=True)),
                 Line("converted", tables[0]["converted"].to_list(), dashed=True),
             ],
@@ -106,6 +122,7 @@ def _by_day(lines: Sequence[Said]) -> str:
     ]
     captions = (
         "Log loss of each day's events.",
+        "How well each day's conversions are told from the rest.",
         "What was stated on average, and what came true in the end.",
     )
     return _table("Test events", ["Member", *heads], body) + _figures(charts, captions)
@@ -167,7 +184,7 @@ def _delays(course: Course) -> str:
     fitted = [(f"{law.name}, training", law.cumulative(days).tolist()) for law in laws[:2]]
     chart = delay_chart(np.stack([days, curve], axis=1).tolist(), fitted, "delayed-delays")
     after = "after training" if course.steps else "in training"
-    return _figures(
+    return '<h3 style="margin-top:1.8rem">How long conversions take</h3>' + _figures(
         [chart],
         [
             f"Delays of conversions that became known {after}, and the two likeliest laws estimated in training."
