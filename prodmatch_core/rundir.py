@@ -23,8 +23,8 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ import attrs
 from prodmatch_core.errors import RunError
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
     from prodmatch_core.data.dataset import LabelScheme
@@ -69,6 +70,23 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays, with notes in the header, as safetensors.
+
+    The library writes an array as it lies in memory: one in another order than C's would be read back as another.
+    """
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file(
+        {name: np.asarray(array, order="C") for name, array in arrays.items()},
+        path,
+        dict(notes or {}) or None,
+    )
+
+
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:
     """Write a table so that it is there whole or not at all.
 
@@ -82,6 +100,16 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise RunError(f"{path}: cannot be written: {error}. Free space or choose another --out.") from error
+
+
+def log_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the events of a log, none where there is no log; a line that a kill cut short has not been said."""
+    if not path.exists():  # members that fit themselves have no epochs to tell of
+        return []
+    *lines, rest = path.read_text(encoding="utf-8").split("\n")
+    with suppress(ValueError):
+        return [json.loads(line) for line in (*lines, rest) if line.strip()]
+    return [json.loads(line) for line in lines if line.strip()]
 
 
 @contextmanager
@@ -271,11 +299,7 @@ class Run:
 
     def log(self) -> list[dict[str, Any]]:
         """Return the lines of log.jsonl."""
-        path = self.path / "log.jsonl"
-        if not path.exists():  # members that fit themselves have no epochs to tell of
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
+        return log_lines(self.path / "log.jsonl")
 
     @property
     def task(self) -> TaskSpec:
