@@ -25,7 +25,7 @@ from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
-from prodmatch_core.training.batches import class_batches, epoch_batches
+from prodmatch_core.training.batches import balanced_rows, class_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
 from prodmatch_core.training.embedding import Embedder
 from prodmatch_core.training.model import MemberModel, Objective
@@ -43,6 +43,7 @@ class Fitting:
 
     model: MemberModel
     losses: Sequence[tuple[float, Loss]]
+    "The terms of the loss, each with its factor."
     data: FitData
     prepared: Prepared
     settings: Training
@@ -54,6 +55,12 @@ class Fitting:
     "Whether more of it is better."
     seed: int
     name: str
+    factors: Mapping[str, Sequence[float]] = attrs.field(factory=dict)
+    "Name of a phase -> the factor of each term in it; those of `losses` in phases that are not there."
+    locales: np.ndarray | None = None
+    "(n,) locale of each training example, or None where there are none."
+    start_counts: bool = False
+    "Whether the weights that training starts from are kept where no epoch is better."
     per_class: int = 0
     "Rows of each class in a batch; 0 shuffles."
     negatives: RowGenerator | None = None
@@ -63,8 +70,8 @@ class Fitting:
     "Where training stands after each epoch is kept; none for models that are quickly made again."
 
 
-def fit(job: Fitting) -> None:
-    """Train `job.model` in place and leave it with the weights of its best validation epoch.
+def fit(job: Fitting) -> int:
+    """Train `job.model` in place and leave it with the weights of its best validation epoch; return the epochs spent.
 
     Raises:
         RunError: the loss became infinite or not a number; the message names member, phase and epoch.
@@ -81,6 +88,8 @@ def fit(job: Fitting) -> None:
 
     saved = job.checkpoint.read() if job.checkpoint else None
     at = saved.position if saved else Position()
+    if job.start_counts and not saved:
+        at.best = job.validate(job.model)[job.measure] * (1 if job.higher else -1)
     if saved:
         objective.load_state_dict(saved.section("objective"))
     best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
@@ -94,6 +103,7 @@ def fit(job: Fitting) -> None:
         phase = settings.phase[at.phase]
         epochs = phase.epochs or settings.epochs
         freeze(job.model, phase)
+        objective.factors = list(job.factors.get(phase.name, [factor for factor, _ in job.losses]))
         optimizer = accelerator.prepare(make_optimizer(objective, phase, settings))
         schedule = step_size(settings, epochs * steps, start=at.epoch * steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, schedule)
@@ -109,12 +119,15 @@ def fit(job: Fitting) -> None:
                     at.done, draw, Embedder(job.model.encoder, job.prepared, settings.precision)
                 )
             step.train()
+            chosen = np.arange(len(train))
+            if settings.locale_share < 1 and job.locales is not None:
+                chosen = balanced_rows(job.locales, settings.locale_share, draw)
             batches = (
-                class_batches(train.label, settings.batch_size, job.per_class, draw)
+                class_batches(train.label[chosen], settings.batch_size, job.per_class, draw)
                 if job.per_class
-                else epoch_batches(lengths, settings.batch_size, draw)
+                else epoch_batches(lengths[chosen], settings.batch_size, draw)
             )
-            for rows in batches:
+            for rows in (chosen[places] for places in batches):
                 examples = train.take(rows)
                 if job.negatives is not None:
                     examples = examples.concat(job.negatives.propose(examples, draw))
@@ -171,6 +184,7 @@ def fit(job: Fitting) -> None:
     freeze(job.model, Phase())
     job.model.load_state_dict(best_weights)
     accelerator.free_memory()
+    return at.done
 
 
 def freeze(model: nn.Module, phase: Phase) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from prodmatch_core.components.encoder import Encoder, FitData, SelfFittingEncoder, TwoSidedEncoder
 from prodmatch_core.components.loss import Learnt
@@ -14,8 +16,10 @@ from prodmatch_core.sections import LossEntry, Member
 from prodmatch_core.tasks.base import Task
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.checkpoint import Checkpoint
+from prodmatch_core.training.copies import locales_of
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.regions import fit_regions
 from prodmatch_core.training.validation import validation
 
 
@@ -55,27 +59,43 @@ def fit_member(
         assert isinstance(measure, MeasureSpec)
         prepared = encoder.prepare(data.corpus)
         learnt = Learnt(data.scheme, _classes(data), encoder.width)
-        chosen = member.training.per_class
-        loop.fit(
-            loop.Fitting(
-                model=model,
-                losses=_losses(member.loss, task, registry, learnt),
-                data=data,
-                prepared=prepared,
-                settings=member.training,
-                validate=validation(task.spec, data, prepared, [measure], member.training.precision),
-                measure=measure.name,
-                higher=measure.direction == "higher",
-                seed=seed,
-                name=member.name,
-                per_class=task.spec.per_class if chosen is None else chosen,
-                negatives=rows,
-                on_epoch=on_epoch,
-                on_step=on_step,
-                checkpoint=checkpoint,
-            )
+        training, chosen = member.training, member.training.per_class
+        common = tuple(phase for phase in training.phase if not phase.per_locale)
+        regional = tuple(phase for phase in training.phase if phase.per_locale)
+
+        def validation_of(data: FitData) -> Callable[[MemberModel], Mapping[str, float]]:
+            return validation(task.spec, data, prepared, [measure], training.precision)
+
+        job = loop.Fitting(
+            model=model,
+            losses=_losses(member.loss, task, registry, learnt),
+            factors={
+                phase.name: [entry.weight * member.counts(entry, phase.name) for entry in member.loss]
+                for phase in training.phase
+                if member.loss
+            },
+            data=data,
+            prepared=prepared,
+            settings=attrs.evolve(training, phase=common),
+            validate=validation_of(data),
+            measure=measure.name,
+            higher=measure.direction == "higher",
+            seed=seed,
+            name=member.name,
+            locales=locales_of(data.corpus, data.train) if "locale" in data.corpus.queries.columns else None,
+            per_class=task.spec.per_class if chosen is None else chosen,
+            negatives=rows,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            checkpoint=checkpoint,
         )
-    return FittedMember(member.name, member.encoder, model.eval(), member.training.precision)
+        done = loop.fit(job)
+        copies = fit_regions(job, regional, validation_of, done, trained=bool(common)) if regional else {}
+    for fitted_model in (model, *copies.values()):
+        fitted_model.eval()
+    return FittedMember(
+        member.name, member.encoder, model, training.precision, copies, shared=bool(common) or not copies
+    )
 
 
 def _classes(data: FitData) -> int:

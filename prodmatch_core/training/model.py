@@ -59,7 +59,7 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, labels: Tensor, weights: Tensor, mixing: np.random.Generator) -> Tensor:
         """Return the sum of the losses, and of the state generator's penalty where there is one, float32 scalar."""
         output, penalty = self.model(batch, labels, weights, mixing)
-        total = torch.stack(
-            [f * loss(output) for f, loss in zip(self.factors, self.losses, strict=True)]
-        ).sum()
+        terms = zip(self.factors, self.losses, strict=True)
+        # A term of factor 0 may read what this batch does not have.
+        total = torch.stack([factor * loss(output) for factor, loss in terms if factor]).sum()
         return total if penalty is None else total + penalty
