@@ -199,8 +199,9 @@ def conformance_page() -> Iterator[str]:
     yield "A check has nothing to say of some parts; then it is skipped, with the reason. A part that breaks a law on"
     yield 'purpose declares it in its record, `exempt={"check": "why"}`, and the reason is printed; an exemption that'
     yield "is not needed fails."
-    for kind in (testing.EVERY_PART, *records.PART_KINDS):
-        yield from ("", f"## {'every part' if kind == testing.EVERY_PART else kind}", "")
+    titles = {testing.EVERY_PART: "every part", testing.NODE_ENCODER: "encoder that gives nodes"}
+    for kind in (testing.EVERY_PART, testing.NODE_ENCODER, *records.PART_KINDS):
+        yield from ("", f"## {titles.get(kind, kind)}", "")
         yield from _table(
             ["check", "what it demands"],
             [[f"`{check.id}`", check.demand] for check in testing.checks_of(kind)],

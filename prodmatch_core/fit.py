@@ -140,6 +140,14 @@ def _member(member: Member, path: str, given: Given, registry: Registry) -> Iter
         # A nested part's needs may be met by parts nested in it, or by the ones around it.
         nested = set().union(*(p.gives for _, p in parts_within(inner, where) if p is not inner))
         yield from _needs(inner, where, gives | nested, registry, given.giver)
+    if member.sampler is not None and not any(
+        "blocks" in inner.needs for _, inner in parts_within(encoder, "")
+    ):
+        yield Problem(
+            f"{path}.sampler",
+            f"nothing in {encoder.name} reads {', '.join(sorted(member.sampler.gives))}; remove it, or choose an "
+            "encoder over a graph",
+        )
     gives |= encoder.gives
     if not encoder.gives & heads.keys():
         yield Problem(

@@ -146,8 +146,6 @@ class Training:
 
     def __attrs_post_init__(self) -> None:
         names = [phase.name for phase in self.phase]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f'two phases are named "{repeated[0]}"; names must differ')
         regional = [phase.per_locale for phase in self.phase]
         if regional != sorted(regional):
             raise ValueError(

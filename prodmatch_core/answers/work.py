@@ -47,23 +47,14 @@ class Work:
 
     def fit_data(self) -> FitData:
         """Return what members may look at: neither test labels nor a synthetic world's truth are in it."""
-        import polars as pl
-
-        changes: dict[str, Any] = {"truth": {}}
-        for name in ("judgements", "groups"):
-            table = getattr(self.dataset, name)
-            if table is not None:
-                changes[name] = table.filter(pl.col("split") != "test")
-        if self.task.spec.name in ("relate", "convert"):
-            # Which edges and conversions are hidden is the task's to say; the tables know them all.
-            changes |= {"engagements": None, "events": None}
-        examples = self.data.examples
+        data = self.data
         return FitData(
-            self.data.corpus,
-            examples["train"],
-            examples["valid"],
-            self.data.scheme,
-            attrs.evolve(self.dataset, **changes),
+            data.corpus,
+            data.examples["train"],
+            data.examples["valid"],
+            data.scheme,
+            self.task.visible(self.dataset, data),
+            data.relation,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import datetime, timedelta
 
+import attrs
 import numpy as np
 import polars as pl
 from torch import Tensor, nn
@@ -84,6 +85,10 @@ class ConvertTask(Task):
                 "Give training more time with [data.split], or a longer log."
             )
         return TaskData(corpus, examples, rows, CONVERSION, tuple(notes))
+
+    def visible(self, dataset: Dataset, data: TaskData) -> Dataset:
+        """Return the data set without events and engagements: which conversions are known is the task's to say."""
+        return attrs.evolve(super().visible(dataset, data), engagements=None, events=None)
 
     def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
         """Return the classifier on top of a member's encoder."""

@@ -7,7 +7,9 @@ run's seed by purpose, so the same seed gives the same weights on the same machi
 from __future__ import annotations
 
 import copy
+import functools
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,15 +18,16 @@ import attrs
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
-from prodmatch_core.components.encoder import FitData, Prepared
+from prodmatch_core.components.encoder import Batch, Drawn, FitData, Prepared
 from prodmatch_core.components.loss import Loss
 from prodmatch_core.components.negatives import RowGenerator
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
+from prodmatch_core.training.ahead import ahead
 from prodmatch_core.training.batches import balanced_rows, class_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
 from prodmatch_core.training.embedding import Embedder
@@ -85,6 +88,7 @@ def fit(job: Fitting) -> int:
     step = accelerator.prepare(objective)
     sides = job.model.task.sides
     lengths = job.prepared.lengths(*rows_of(train, sides))
+    threads = prefetching(job.prepared)
 
     saved = job.checkpoint.read() if job.checkpoint else None
     at = saved.position if saved else Position()
@@ -127,12 +131,12 @@ def fit(job: Fitting) -> int:
                 if job.per_class
                 else epoch_batches(lengths[chosen], settings.batch_size, draw)
             )
-            for rows in (chosen[places] for places in batches):
-                examples = train.take(rows)
-                if job.negatives is not None:
-                    examples = examples.concat(job.negatives.propose(examples, draw))
-                share, factor = my_share(examples, accelerator)
-                batch, labels, weights = to_tensors(job.prepared, share, accelerator.device, sides)
+            shares = (
+                my_share(proposed(train.take(chosen[rows]), job, draw), accelerator) for rows in batches
+            )
+            purpose = ("batch", at.phase, epoch, accelerator.process_index)
+            gathering = functools.partial(gathered, job, accelerator.device, purpose)
+            for batch, labels, weights, factor in ahead(shares, gathering, threads):
                 with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
                     loss = step(batch, labels, weights, draw) * factor
                 accelerator.backward(loss)
@@ -244,6 +248,29 @@ def step_size(settings: Training, total: int, start: int = 0) -> Callable[[int],
         return 1.0
 
     return factor
+
+
+def proposed(examples: Examples, job: Fitting, rng: np.random.Generator) -> Examples:
+    """Return a batch's examples, followed by what the member's negative generator adds to them."""
+    return examples if job.negatives is None else examples.concat(job.negatives.propose(examples, rng))
+
+
+def prefetching(prepared: Prepared) -> int:
+    """Return how many threads gather batches ahead of the step that learns from them: none where nothing is drawn."""
+    return min(4, os.cpu_count() or 1) if isinstance(prepared, Drawn) else 0
+
+
+def gathered(
+    job: Fitting,
+    device: torch.device,
+    purpose: tuple[str | int, ...],
+    number: int,
+    share: tuple[Examples, float],
+) -> tuple[Batch, Tensor, Tensor, float]:
+    """Return the tensors of an epoch's batch, drawn from a generator of its own: no thread changes them."""
+    examples, factor = share
+    own = seeds.rng(job.seed, job.name, *purpose, number)
+    return (*to_tensors(job.prepared, examples, device, job.model.task.sides, own), factor)
 
 
 def my_share(examples: Examples, accelerator: Accelerator) -> tuple[Examples, float]:

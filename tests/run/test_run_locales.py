@@ -195,11 +195,6 @@ def test_a_run_stopped_between_locales_goes_on_to_the_same_result(
             "last",
         ),
         (
-            [{"name": "a"}, {"name": "a"}],
-            [],
-            'member[0].training: two phases are named "a"; names must differ',
-        ),
-        (
             [{"name": "warm"}],
             [{"use": "core.focal", "phases": ["wram"]}],
             'member[0]: loss[0].phases names "wram"; did you mean "warm"?; the phases are warm',
