@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from prodmatch_core.components.encoder import Links
 from prodmatch_core.data.dataset import LabelScheme
 
 LEAST_WEIGHT = 1e-12
@@ -28,6 +29,7 @@ class Output:
         embeddings: (batch, width) float vectors of the items (or queries), or None.
         references: (batch, width) float vectors of the other tower (products), or None where there is one tower.
         uncertainty: (batch,) float, how unsure the member is of each example, or None.
+        links: which links of a graph the member believes in, and which there are; or None.
     """
 
     labels: Tensor
@@ -36,6 +38,7 @@ class Output:
     embeddings: Tensor | None = None
     references: Tensor | None = None
     uncertainty: Tensor | None = None
+    links: Links | None = None
 
     @functools.cached_property
     def similarity(self) -> Tensor:
