@@ -58,8 +58,9 @@ class Fitting:
     "Whether more of it is better."
     seed: int
     name: str
-    factors: Mapping[str, Sequence[float]] = attrs.field(factory=dict)
-    "Name of a phase -> the factor of each term in it; those of `losses` in phases that are not there."
+    factors: Mapping[str, Sequence[float | None]] = attrs.field(factory=dict)
+    """Name of a phase -> the factor of each term in it, None where the term does not count; those of `losses` in phases
+    that are not there."""
     locales: np.ndarray | None = None
     "(n,) locale of each training example, or None where there are none."
     start_counts: bool = False
@@ -187,7 +188,9 @@ def fit(job: Fitting) -> int:
 
     freeze(job.model, Phase())
     job.model.load_state_dict(best_weights)
-    accelerator.free_memory()
+    # Elsewhere this would collect the garbage of the whole process and free nothing more.
+    if torch.cuda.is_available():
+        accelerator.free_memory()
     return at.done
 
 

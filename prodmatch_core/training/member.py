@@ -71,7 +71,9 @@ def fit_member(
             model=model,
             losses=_losses(member.loss, task, registry, learnt),
             factors={
-                phase.name: [entry.weight * member.counts(entry, phase.name) for entry in member.loss]
+                phase.name: [
+                    entry.weight if member.counts(entry, phase.name) else None for entry in member.loss
+                ]
                 for phase in training.phase
                 if member.loss
             },

@@ -94,9 +94,9 @@ def proxy(data: FitData) -> pl.DataFrame:
         .filter(pl.col("src") != pl.col("dst"))
         .with_columns(src_kind=pl.lit("product"), dst_kind=pl.lit("product"), relation=pl.lit(SHARED))
     )
-    both = pl.concat([judged.select(_SCHEMA.keys() - {"count"}), shared.select(_SCHEMA.keys() - {"count"})])
-    counted = both.group_by(both.columns, maintain_order=True).agg(pl.len().cast(pl.Float64).alias("count"))
-    return counted.select(_SCHEMA)
+    keys = [name for name in _SCHEMA if name != "count"]
+    both = pl.concat([judged.select(keys), shared.select(keys)])
+    return both.group_by(keys, maintain_order=True).agg(pl.len().cast(pl.Float64).alias("count"))
 
 
 def surround(edges: pl.DataFrame, data: FitData) -> Surroundings:

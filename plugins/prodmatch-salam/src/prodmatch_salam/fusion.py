@@ -17,7 +17,6 @@ import torch
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from prodmatch_core.builtin.transformer import TransformerEncoder
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Links, Prepared
 from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder
 from prodmatch_core.data.corpus import Corpus
@@ -197,6 +196,8 @@ def _features_of(config: FusionConfig, text: Encoder, data: FitData, rng: np.ran
     """Return the frozen encoder of the nodes' texts: the part named, or the text view's language model."""
     if config.features is not None:
         return config.features.spec.load().build(config.features.config, data, rng)
+    from prodmatch_core.builtin.transformer import TransformerEncoder  # only here: its library takes seconds
+
     assert isinstance(text, TransformerEncoder)
     towers = attrs.evolve(text.config, mode="two_tower", overlap_flags=False)
     return TransformerEncoder(towers, text.model)

@@ -149,7 +149,8 @@ def _html(run: Run, member: str) -> str:
 
 
 def _table(caption: str, rows: Sequence[Row], labels: Sequence[str]) -> str:
-    heads = ("", "pairs", "queries", "macro F1", "micro F1", *(f"F1 {label}" for label in labels))
+    first = "locale" if caption.endswith("locale") else "neighbours"
+    heads = (first, "pairs", "queries", "macro F1", "micro F1", *(f"F1 {label}" for label in labels))
     number = ' class="n"'
     head = "".join(
         f'<th scope="col"{number if place else ""}>{escape(name)}</th>' for place, name in enumerate(heads)
@@ -171,6 +172,7 @@ def _table(caption: str, rows: Sequence[Row], labels: Sequence[str]) -> str:
         for row in rows
     )
     return (
+        f"<h3>{escape(caption)}</h3>"
         f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
         f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

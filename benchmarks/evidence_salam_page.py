@@ -1,0 +1,5 @@
+"""The page of `evidence_salam.py`."""
+
+
+def page(found):
+    return ""
