@@ -84,7 +84,8 @@ def section(name: str, arms: Mapping[str, Sequence[Run]], shared: Answers) -> li
     lines = [
         f"## {TITLES[name]}",
         "",
-        f"{len(seeds)} seed{'s' * (len(seeds) != 1)}, {len(first.rows):,} test pairs of {first.evaluated.n_groups:,} queries. {NOTES[name]}",
+        f"{len(seeds)} seed{'s' * (len(seeds) != 1)}, {len(first.rows):,} test pairs of "
+        f"{first.evaluated.n_groups:,} queries. {NOTES[name]}",
         "",
         "| | macro F1 | micro F1 | " + " | ".join(f"F1 {label}" for label in labels) + " |",
         "|---|---:|---:|" + "---:|" * len(labels),

@@ -10,14 +10,16 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import FitData
+from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import Examples, match_examples
 from prodmatch_core.data.dataset import ESCI, Dataset
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.graph.csr import Graph
+from prodmatch_core.graph.messages import Messages
 from prodmatch_core.rundata import read_dataset
 from prodmatch_core.training import seeds
 from prodmatch_salam.apart import pair_blocks
@@ -288,16 +290,38 @@ def test_inductive_leaves_out_every_query_outside_the_training_split(shop: FitDa
 # -- 6. relations ------------------------------------------------------------------------------------------------------
 
 
-def moved(network: str, shop: FitData) -> float:
+def moved(network: str, shop: FitData, other: type[NodeEncoder] | None = None) -> float:
     """Return how much node vectors change when the relations of the edges are permuted."""
     made = built(shop, graph={"use": network, "width": 16})
     around, graph = made.surroundings, made.surroundings.graph
+    if other is not None:
+        made.network = other(None, GraphShape.of(graph, 16)).eval()
     assert graph.relation is not None
     with torch.inference_mode():
         before = made.node_vectors()
         mixed = attrs.evolve(graph, relation=seeds.rng(0, "mix").permutation(graph.relation))
         made.surroundings, made._known = attrs.evolve(around, graph=mixed), None
         return float((made.node_vectors() - before).abs().max())
+
+
+class Relational(NodeEncoder):
+    """Adds up neighbours, each through the map of its edge's relation (R-GCN, arXiv 1703.06103, equation 2)."""
+
+    def __init__(self, config: None, shape: GraphShape) -> None:
+        super().__init__(config, shape)
+        self.width, self.layers = shape.inputs, 2
+        self.maps = nn.ModuleList(nn.Linear(shape.inputs, shape.inputs) for _ in shape.relations)
+
+    def layer(self, number: int, messages: Messages, vectors: Tensor) -> Tensor:
+        out = vectors[: messages.seeds].clone()
+        for relation, linear in enumerate(self.maps):
+            chosen = messages.relation == relation
+            out = out.index_add(0, messages.target[chosen], linear(vectors[messages.source[chosen]]))
+        return out
+
+
+def test_a_network_that_reads_relations_sees_them_permuted(shop: FitData) -> None:
+    assert moved("core.mean_nodes", shop, Relational) > 1e-3
 
 
 def test_a_network_that_tells_no_relations_apart_does_not_see_them_permuted(shop: FitData) -> None:

@@ -158,6 +158,7 @@ class FusionEncoder(Encoder):
     def node_vectors(self) -> Tensor:
         """Return the vectors of all nodes, (nodes, network.width) float32: computed once for the weights there are."""
         tensors = [*self.network.parameters(), *self.network.buffers(), *self.first.parameters()]
+        tensors += [self.mean, self.spread]
         version = tuple(number for tensor in tensors for number in (id(tensor), tensor._version))
         if self._known is None or self._known[0] != version or self.training:
             device = self.first.weight.device
