@@ -22,6 +22,7 @@ from prodmatch_core.graph.csr import Graph
 from prodmatch_core.graph.messages import Messages
 from prodmatch_core.rundata import read_dataset
 from prodmatch_core.training import seeds
+from prodmatch_salam import pairs
 from prodmatch_salam.apart import pair_blocks
 from prodmatch_salam.attention import ViewAttention
 from prodmatch_salam.edges import proxy, surround
@@ -373,6 +374,20 @@ def test_blocks_of_pairs_are_those_of_a_graph_without_the_pairs_edges() -> None:
             read = blocks[-1].inputs[blocks[-1].source[blocks[-1].target == place]]
             row = graph.targets[graph.offsets[seed] : graph.offsets[seed + 1]]
             assert sorted(read) == sorted(node for node in row if {int(seed), int(node)} != seeds_of_pair)
+
+
+def test_nodes_are_found_alike_one_by_one_and_by_a_join(
+    shop: FitData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = built(shop)
+    joined = made.prepare(shop.corpus)
+    monkeypatch.setattr(pairs, "FEW", 1 << 30)
+    single = made.prepare(shop.corpus)
+    assert pairs.FEW > shop.corpus.products.height > 1024
+    for side in ("query", "product"):
+        found = getattr(single, side)
+        np.testing.assert_array_equal(found, getattr(joined, side))
+        assert (found >= 0).any()
 
 
 def test_nodes_are_the_ends_of_edges_and_nothing_else(shop: FitData) -> None:

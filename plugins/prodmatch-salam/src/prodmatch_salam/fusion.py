@@ -6,6 +6,7 @@ graph does not know, or knows nothing of but the pair's own edge, is read withou
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -154,6 +155,17 @@ class FusionEncoder(Encoder):
         shown = torch.tensor(["text" in self.config.views, *["graph" in self.config.views] * 2])
         pair = self.fuse([text, query, product], there & shown.to(there.device))
         return Encoding(pair=pair, links=self._links(batch, table) if drawn else None)
+
+    @functools.cached_property
+    def index(self) -> dict[str, dict[str, int]]:
+        """Return the number of each node by kind and identifier."""
+        nodes = self.surroundings.nodes
+        return {
+            kind: dict(
+                zip(ids.to_list(), range(nodes.first(kind), nodes.first(kind) + len(ids)), strict=True)
+            )
+            for kind, ids in nodes.ids.items()
+        }
 
     def node_vectors(self) -> Tensor:
         """Return the vectors of all nodes, (nodes, network.width) float32: computed once for the weights there are."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prodmatch_core.components.encoder import Batch, Prepared, Rows
 from prodmatch_core.data.corpus import Corpus
-from prodmatch_core.graph.csr import Block
+from prodmatch_core.graph.csr import Block, Graph
 from prodmatch_core.graph.messages import all_neighbours, pack
 from prodmatch_salam.apart import pair_blocks
 from prodmatch_salam.edges import joined, relations_between
@@ -37,9 +37,14 @@ class PairsInGraph:
 
     @classmethod
     def of(cls, encoder: FusionEncoder, texts: Prepared, corpus: Corpus) -> PairsInGraph:
-        """Find the nodes of a corpus by its identifiers."""
-        found = encoder.surroundings.of_corpus(corpus)
-        return cls(encoder, texts, found["query"], found["product"])
+        """Find the nodes of a corpus by its identifiers: one by one where they are few, else by a join."""
+        if max(corpus.queries.height, corpus.products.height) > FEW:
+            found = encoder.surroundings.of_corpus(corpus)
+            return cls(encoder, texts, found["query"], found["product"])
+        sides = (("query", corpus.queries["query_id"]), ("product", corpus.products["product_id"]))
+        index = encoder.index
+        rows = [[index[kind].get(name, -1) for name in ids] for kind, ids in sides]
+        return cls(encoder, texts, *(np.array(found, dtype=np.int64) for found in rows))
 
     def lengths(self, query: Rows, product: Rows) -> np.ndarray:
         """Return the text view's tokens of each pair, (n,) int64."""
@@ -58,8 +63,7 @@ class PairsInGraph:
         q, p = self.query[query], self.product[product]
         batch = self._texts(query, product)
         graph = self.encoder.surroundings.graph
-        degree = np.append(graph.degree(), 0)
-        q_there, p_there = degree[q] > 0, degree[p] > 0
+        q_there, p_there = has_edges(graph, q), has_edges(graph, p)
         both = np.flatnonzero((q >= 0) & (p >= 0))
         own = both[joined(graph, q[both], p[both])]
         if len(own):
@@ -110,6 +114,14 @@ class PairsInGraph:
     def _packed(self, blocks: Sequence[Block], prefix: str) -> dict[str, Tensor]:
         features = torch.from_numpy(self.encoder.features.take(blocks[0].inputs))
         return {**pack(blocks, self.encoder.surroundings.graph, prefix), f"{prefix}.features": features}
+
+
+def has_edges(graph: Graph, nodes: np.ndarray) -> np.ndarray:
+    """Return whether nodes have neighbours, (n,) bool; -1, which is no node, has none."""
+    if not graph.nodes:
+        return np.zeros(len(nodes), dtype=bool)
+    there = np.maximum(nodes, 0)
+    return (nodes >= 0) & (graph.offsets[there + 1] > graph.offsets[there])
 
 
 def _positions(seeds: np.ndarray, nodes: np.ndarray) -> np.ndarray:
