@@ -19,8 +19,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# A process a processor shares the test files; threads of their own would only get into each other's way.
 tests: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

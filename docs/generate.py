@@ -17,7 +17,7 @@ from pathlib import Path
 
 from prodmatch_core.plugins import PluginState, add_plugin, new_manager
 from prodmatch_core.registry import Registry
-from reference_pages import commands, files, hooks, parts
+from reference_pages import combinations, commands, files, hooks, parts
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -54,6 +54,7 @@ def pages(registry: Registry) -> dict[str, str]:
         "pipeline-file.md": files.pipeline_page(),
         "cli.md": commands.cli_page(registry),
         "conformance.md": files.conformance_page(),
+        "combinations.md": combinations.page(registry),
     }
     for name, hook in hooks.hook_functions():
         made[f"hooks/{name}.md"] = hooks.page(name, hook)
