@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,41 @@ def test_the_shipped_esci_pipeline_runs_on_the_official_files_in_all_locales(tmp
     assert set(run.decisions["locale"]) == {"us", "es", "jp"}
     told = json.loads((run.path / "members/salam/assets/fusion.json").read_text())
     assert told == {"edges": "proxy", "setting": "transductive"}
+
+
+@pytest.mark.real
+def test_real_esci_rows_in_the_official_files_run_with_a_proxy(tmp_path: Path) -> None:
+    root = os.environ.get("PRODMATCH_DATA")
+    if not root:
+        pytest.skip("PRODMATCH_DATA does not name the data folder")
+    rows = pl.read_csv(Path(root, "esci_fixture", "esci.csv"))
+    texts = [name for name in rows.columns if name.startswith("product_") and name != "product_text"]
+    letters = rows.with_columns(pl.col("esci_label").str.slice(0, 1), pl.lit("train").alias("split"))
+    asked = [
+        "query",
+        "query_id",
+        "product_id",
+        "product_locale",
+        "esci_label",
+        "small_version",
+        "large_version",
+    ]
+    (tmp_path / "esci").mkdir()
+    letters.select("example_id", *asked, "split").write_parquet(
+        tmp_path / "esci/shopping_queries_dataset_examples.parquet"
+    )
+    products = rows.select(texts).unique("product_id", keep="first", maintain_order=True)
+    products.write_parquet(tmp_path / "esci/shopping_queries_dataset_products.parquet")
+    quick = tuple(setting for setting in QUICK if not setting.startswith("data."))
+    # A tenth of 200 rows for the test would be one query.
+    settings = (*quick, 'data.version="large"', "data.split.test=0.3", "data.split.valid=0.2")
+    run = run_pipeline(
+        load_pipeline(PIPELINES / "esci.toml", settings),
+        out=tmp_path / "run",
+        context=ReadContext(root=tmp_path),
+    )
+    assert run.metrics["counts"]["test"] > 20
+    assert "a proxy made of" in (run.path / "report.html").read_text(encoding="utf-8")
 
 
 # -- node features ---------------------------------------------------------------------------------------------------
