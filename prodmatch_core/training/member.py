@@ -96,9 +96,7 @@ def fit_member(
         copies = fit_regions(job, regional, validation_of, done, trained=bool(common)) if regional else {}
     for fitted_model in (model, *copies.values()):
         fitted_model.eval()
-    return FittedMember(
-        member.name, member.encoder, model, training.precision, copies, shared=bool(common) or not copies
-    )
+    return FittedMember(member.name, member.encoder, model, training.precision, copies, shared=bool(common))
 
 
 def _classes(data: FitData) -> int:

@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 
 from prodmatch_core.components.encoder import FitData
+from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase
 from prodmatch_core.training import loop
 from prodmatch_core.training.copies import changed, copy_of, locales_of
@@ -41,6 +42,9 @@ def fit_regions(
         done: epochs that were spent so far; the copies' are numbered after them.
         trained: whether the shared model has been. Then a locale no epoch was better for than the shared model has no
             copy; it is served by the shared one.
+
+    Raises:
+        RunError: there is neither a copy nor a trained model.
     """
     start = copy.deepcopy(shared.model.state_dict())
     copies: dict[str, MemberModel] = {}
@@ -73,4 +77,9 @@ def fit_regions(
             shared.model.load_state_dict(start)
             copies[locale] = copy_of(shared.model, tensors)
     shared.model.load_state_dict(start)
+    if not copies and not trained:
+        raise RunError(
+            f"member {shared.name}: no locale has both training and validation examples, and no phase trains a model "
+            "for all. Put a phase without per_locale first, or give [data.split] larger shares."
+        )
     return copies

@@ -155,6 +155,32 @@ def test_without_a_shared_phase_other_locales_are_refused(
     )
 
 
+def test_phases_per_locale_alone_need_a_locale_to_learn_and_to_be_judged_on(
+    plain: dict[str, Any], markets: Dataset, run_tree: Callable[..., Run], tmp_path: Path
+) -> None:
+    queries, products, judged = markets.queries, markets.products, markets.judgements
+    assert queries is not None and products is not None and judged is not None
+    valid = judged.filter(pl.col("split") == "valid")["query_id"].unique()
+    moved = queries.with_columns(
+        pl.when(pl.col("query_id").is_in(valid.implode()))
+        .then(pl.lit("xx"))
+        .otherwise("locale")
+        .alias("locale")
+    )
+    everywhere = pl.concat(
+        [products, products.unique("product_id", maintain_order=True).with_columns(locale=pl.lit("xx"))]
+    )
+    write_folder(attrs.evolve(markets, queries=moved, products=everywhere), tmp_path / "data")
+    tree = with_phases(plain, {"name": "here", "epochs": 1, "per_locale": True})
+    tree["data"] = {"use": "core.folder", "path": str(tmp_path / "data")}
+    with pytest.raises(RunError) as caught:
+        run_tree(tree, tmp_path / "run")
+    assert str(caught.value) == (
+        "member ngram: no locale has both training and validation examples, and no phase trains a model for all. Put a "
+        "phase without per_locale first, or give [data.split] larger shares."
+    )
+
+
 def test_a_run_stopped_between_locales_goes_on_to_the_same_result(
     plain: dict[str, Any],
     run_tree: Callable[..., Run],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ import torch
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
+from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import load_pipeline
+from prodmatch_core.data.corpus import match_examples
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.errors import ConfigError, DataError
 from prodmatch_core.pipeline import Pipeline
@@ -24,7 +25,9 @@ from prodmatch_core.rundata import read_dataset
 from prodmatch_core.rundir import Run
 from prodmatch_core.runner import run_pipeline
 from prodmatch_core.testing.official_files import write_esci
+from prodmatch_core.training import seeds
 from prodmatch_salam.features import FeatureStore, model_hash, text_hashes
+from prodmatch_salam.fusion import FusionEncoder
 from prodmatch_salam.serving import PairScorer, Scored
 
 PIPELINES = Path(__file__).parent.parent / "pipelines"
@@ -219,16 +222,28 @@ def test_different_texts_have_different_hashes() -> None:
     assert len(set(text_hashes([str(number) for number in range(10_000)]).tolist())) == 10_000
 
 
-def test_a_run_with_a_store_is_the_run_without_and_fills_it_once(run: Run, tmp_path: Path) -> None:
-    settings = (*QUICK, f'member.0.encoder.store="{tmp_path / "store"}"')
-    stored = run_pipeline(load_pipeline(PIPELINES / "shop.toml", settings), out=tmp_path / "run")
-    assets = [made.path / "members/salam/assets/features.safetensors" for made in (run, stored)]
-    np.testing.assert_allclose(*(load_file(path)["nodes"] for path in assets), atol=1e-5)
-    (vectors,) = (tmp_path / "store").glob("*/vectors.bin")
+def features_of(settings: tuple[str, ...]) -> np.ndarray:
+    """Return the node features of the shipped pipeline's encoder as it is built, with initial weights of one seed."""
+    pipeline = load_pipeline(PIPELINES / "shop.toml", settings)
+    dataset = read_dataset(pipeline, ReadContext())
+    corpus, examples, _ = match_examples(dataset)
+    assert dataset.scheme is not None
+    data = FitData(corpus, examples["train"], examples["valid"], dataset.scheme, dataset)
+    config = pipeline.member[0].encoder.config
+    with seeds.torch_seed(0, "weights"):
+        features = FusionEncoder.build(config, data, seeds.rng(0, "build")).features
+    return features.take(np.arange(len(features.rows)))
+
+
+def test_features_of_a_store_are_those_without_one_and_are_computed_once(tmp_path: Path) -> None:
+    small = (*QUICK, "data.size=800")
+    stored = (*small, f'member.0.encoder.store="{tmp_path}"')
+    first = features_of(stored)
+    (vectors,) = tmp_path.glob("*/vectors.bin")
     size = vectors.stat().st_size
-    shutil.rmtree(tmp_path / "run")
-    run_pipeline(load_pipeline(PIPELINES / "shop.toml", settings), out=tmp_path / "run")
-    assert vectors.stat().st_size == size
+    np.testing.assert_array_equal(features_of(stored), first)
+    assert vectors.stat().st_size == size > 0
+    np.testing.assert_allclose(features_of(small), first, atol=1e-5)
 
 
 # -- language models ---------------------------------------------------------------------------------------------------
