@@ -16,6 +16,7 @@ from prodmatch_core.rundir import Run
 from prodmatch_salam.section import BUCKETS, bucket_of, neighbours, test_rows
 
 Measure = Callable[[Evaluated], Statistic]
+REPLICATES = 500
 Answers = Callable[[Run], np.ndarray]
 "A run -> class probabilities of its test rows, in their order, (n, classes) float64."
 FUSED, TEXT, RANDOM, FIRST = "text + graph", "text only", "text + random graph", "phase 1 only"
@@ -62,7 +63,8 @@ def page(found: Mapping[str, Mapping[str, Sequence[Run]]], shared: Answers) -> s
         "",
         "    PRODMATCH_DATA=DIR python benchmarks/evidence_salam.py",
         "",
-        "Figures are of the test rows of all seeds together; intervals are 95%, from 1,000 resamples of queries, and",
+        "Figures are of the test rows of all seeds together; intervals are 95%, from "
+        f"{REPLICATES} resamples of queries, and",
         "differences are paired: both arms on the same drawn queries. Settings were not tuned.",
         "",
     ]
@@ -206,13 +208,13 @@ def difference(one: Pooled, other: Pooled, measure: Measure, mask: np.ndarray | 
     """Return how much an arm exceeds another, on all rows or on some."""
     mask = np.ones(len(one.rows), dtype=bool) if mask is None else mask
     left, right = one.evaluated.subset(mask), other.evaluated.subset(mask)
-    return paired_bootstrap(measure(left), measure(right), left, seed=0)
+    return paired_bootstrap(measure(left), measure(right), left, seed=0, replicates=REPLICATES)
 
 
 def _line(name: str, evaluated: Evaluated) -> str:
     cells = []
     for measure in (macro_f1, micro_f1):
-        found = interval(measure(evaluated), evaluated, seed=0)
+        found = interval(measure(evaluated), evaluated, seed=0, replicates=REPLICATES)
         cells.append(f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
     cells += ["" if np.isnan(score.f1) else f"{score.f1:.3f}" for score in per_class_f1(evaluated)]
     return f"| {name} | {' | '.join(cells)} |"
