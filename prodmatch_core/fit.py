@@ -175,6 +175,11 @@ def _member(member: Member, path: str, given: Given, registry: Registry) -> Iter
         yield from _needs(entry.part, f"{path}.loss[{index}]", gives, registry, f"{encoder.name} (encoder)")
     if member.negatives is not None:
         yield from _needs(member.negatives, f"{path}.negatives", gives, registry, f"{encoder.name} (encoder)")
+    if member.training.locale_share < 1 and given.task.name == "embed":
+        yield Problem(
+            f"{path}.training.locale_share",
+            "the task embed has no queries, whose locale a row would be of; remove it",
+        )
     for index, phase in enumerate(member.training.phase):
         if phase.per_locale and given.task.name != "match":
             yield Problem(

@@ -38,6 +38,8 @@ class FittedMember:
     "Locale -> its own copy of the model; other locales' pairs are the model's."
     shared: bool = True
     "Whether the model has learnt from all locales; if not, there are the copies alone."
+    ahead: Mapping[str, np.ndarray] = attrs.field(factory=dict)
+    "Class probabilities by split, each row predicted before anything of its hour was learnt; else empty."
 
     def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
         """Return class probabilities, (n, classes) float64."""

@@ -60,7 +60,7 @@ def fit_regions(
             shared.on_epoch({**figures, "epoch": before + number, "locale": locale})
 
         shared.model.load_state_dict(start)
-        done += loop.fit(
+        fitted = loop.fit(
             attrs.evolve(
                 shared,
                 data=data,
@@ -72,6 +72,7 @@ def fit_regions(
                 checkpoint=shared.checkpoint.of(locale) if shared.checkpoint else None,
             )
         )
+        done += fitted.epochs
         tensors = copy.deepcopy(changed(shared.model, start))
         if tensors or not trained:
             shared.model.load_state_dict(start)
