@@ -90,12 +90,12 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.losses = nn.ModuleList(loss for _, loss in losses)
-        self.factors = [factor for factor, _ in losses]
+        self.factors: list[float | None] = [factor for factor, _ in losses]
+        "Of each loss; None while it does not count."
 
     def forward(self, batch: Batch, labels: Tensor, weights: Tensor, mixing: np.random.Generator) -> Tensor:
         """Return the sum of the losses, and of the state generator's penalty where there is one, float32 scalar."""
         output, penalty = self.model(batch, labels, weights, mixing)
-        total = torch.stack(
-            [f * loss(output) for f, loss in zip(self.factors, self.losses, strict=True)]
-        ).sum()
+        terms = zip(self.factors, self.losses, strict=True)
+        total = torch.stack([factor * loss(output) for factor, loss in terms if factor is not None]).sum()
         return total if penalty is None else total + penalty
