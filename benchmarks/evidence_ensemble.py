@@ -49,10 +49,19 @@ PAGE = ROOT / "docs/explanation/evidence/ensemble.md"
 PIPELINES = ROOT / "plugins/prodmatch-ensemble/pipelines"
 SEEDS = (0, 1, 2)
 DATA = ("crowdflower", "shop")
+FEW = 500
+"Training pairs explained where nobody reads the Shapley values."
 PAPER = TreesConfig(
-    start="zero", rounds=1500, patience=0, learning_rate=0.005, leaves=25, leaf_rows=25, balance=1.0
+    start="zero",
+    rounds=300,
+    patience=0,
+    learning_rate=0.025,
+    leaves=25,
+    leaf_rows=25,
+    balance=1.0,
+    explained=FEW,
 )
-"The settings of the paper's released code, as far as they can be told apart here."
+"The settings of the paper's released code, with a fifth of its rounds at five times its rate."
 BALANCES = (0.0, 0.25, 0.5)
 "Class weights that validation chooses from."
 FACTORS = np.exp(np.linspace(-1.2, 1.2, 13))
@@ -170,13 +179,13 @@ def decided(made: World, seed: int) -> tuple[dict[str, np.ndarray], dict[str, An
 
     paper = trees(PAPER, train, scheme, seed)
     arms["trees, paper's settings"] = paper.combine(test).probabilities.argmax(axis=1)
-    zero = trees(TreesConfig(start="zero"), train, scheme, seed)
+    zero = trees(TreesConfig(start="zero", explained=FEW), train, scheme, seed)
     arms["trees from zero"] = zero.combine(test).probabilities.argmax(axis=1)
 
     plain = trees(TreesConfig(), train, scheme, seed)
     assert plain.learnt is not None
     rounds = plain.learnt.trees.booster.current_iteration()
-    fixed = TreesConfig(rounds=rounds, patience=0)
+    fixed = TreesConfig(rounds=rounds, patience=0, explained=FEW)
     weighted = {b: trees(attrs.evolve(fixed, balance=b), train, scheme, seed) for b in BALANCES if b}
     weighted[0.0] = plain
     worth = {
@@ -324,7 +333,9 @@ def placed(said: MemberPredictions, scheme: Any, seed: int, first: str, rounds: 
         )
         row = {}
         for start in ("zero", "logistic"):
-            made = trees(TreesConfig(start=start, rounds=rounds, patience=0), wider, scheme, seed)
+            made = trees(
+                TreesConfig(start=start, rounds=rounds, patience=0, explained=4 * FEW), wider, scheme, seed
+            )
             assert made.learnt is not None
             importance = made.learnt.importance
             row[start] = dict(zip(importance.sources, importance.total.tolist(), strict=True))

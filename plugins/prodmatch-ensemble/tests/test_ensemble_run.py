@@ -19,6 +19,7 @@ from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.rundata import dataset_of, pairs_of
 from prodmatch_core.rundir import Run
 from prodmatch_core.runner import run_pipeline
+from prodmatch_ensemble.charts import frontier_chart
 
 PIPELINES = Path(__file__).parent.parent / "pipelines"
 TREES = {"use": "ensemble.lightgbm", "folds": 2, "rounds": 15, "patience": 0}
@@ -190,3 +191,27 @@ def test_a_file_that_is_no_member_is_refused_in_words(run: Run, tmp_path: Path) 
 @pytest.mark.parametrize("name", sorted(path.name for path in PIPELINES.glob("*.toml")))
 def test_shipped_pipelines_are_valid(name: str) -> None:
     assert load_pipeline(PIPELINES / name).aggregator is not None
+
+
+def test_the_report_shows_who_helps_where_who_agrees_and_why_one_label(run: Run) -> None:
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    for part in (
+        "The ensemble&#39;s members",
+        "Mean absolute Shapley value of each member, by class",
+        "Ranking by locale",
+        "Who agrees with whom",
+        "Why this label: the surest mistake",
+    ):
+        assert part in page or part.replace("&#39;", "'") in page, part
+    assert "By family: " in page and "By relation of the graph: click" in page
+
+
+def test_the_report_of_a_selection_draws_the_sets_that_were_tried() -> None:
+    tried = [
+        {"members": ["a"], "quality": 0.4, "p95_ms": 1.0, "kept": False, "frontier": True},
+        {"members": ["a", "b"], "quality": 0.5, "p95_ms": 3.0, "kept": True, "frontier": True},
+        {"members": ["b"], "quality": 0.3, "p95_ms": 2.0, "kept": False, "frontier": False},
+    ]
+    drawn = frontier_chart(tried, "Macro F1", "t")
+    assert drawn.count("<circle") == 3
+    assert "Frontier: a 0.400; a, b 0.500." in drawn

@@ -57,6 +57,8 @@ class TreesConfig:
     side: tuple[str, ...] = attrs.field(default=(), validator=_sides)
     """What is read beside the probabilities: `locale`, `lengths` (words of query and title), `degree` (how often query
     and product were engaged with; needs a data set with engagements)."""
+    explained: int = attrs.field(default=50_000, validator=at_least(1))
+    "Training pairs whose Shapley values are added up, at the most; drawn where there are more."
     families: Mapping[str, str] = attrs.field(factory=dict)
     "Member -> family, such as `language` or `graph`; Shapley values are added up by family too."
     relations: Mapping[str, str] = attrs.field(factory=dict)
