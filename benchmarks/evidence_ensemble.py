@@ -42,7 +42,7 @@ from prodmatch_ensemble.aggregators import TreesAggregator, table_of
 from prodmatch_ensemble.configs import TreesConfig
 from prodmatch_ensemble.figures import confusion, measured, quality
 from prodmatch_ensemble.side import Side
-from prodmatch_ensemble.trees import held_out
+from prodmatch_ensemble.trees import folds_of, held_out
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/explanation/evidence/ensemble.md"
@@ -113,6 +113,10 @@ def answers(data: str, seed: int, runs: Path) -> None:
     test = made.said["test"]
     codes, locale = np.unique(made.locales.astype(str), return_inverse=True)
     arrays = {f"arm:{name}": decisions for name, decisions in arms.items()}
+    train = made.said["train"]
+    for name, probabilities in held_arms(train, made.data.scheme, seed, notes["balance"]).items():
+        arrays[f"held:{name}"] = probabilities.argmax(axis=1)
+    arrays |= {"held_labels": train.labels, "held_groups": train.groups, "held_weights": train.weights}
     arrays |= {"labels": test.labels, "groups": test.groups, "locale": locale, "weights": test.weights}
     notes |= {"locales": codes.tolist(), "members": list(test.names), "arms": list(arms)}
     out.with_suffix(".json").write_text(json.dumps(notes, indent=1))
@@ -179,8 +183,8 @@ def decided(made: World, seed: int) -> tuple[dict[str, np.ndarray], dict[str, An
 
     paper = trees(PAPER, train, scheme, seed)
     arms["trees, paper's settings"] = paper.combine(test).probabilities.argmax(axis=1)
-    zero = trees(TreesConfig(start="zero", explained=FEW), train, scheme, seed)
-    arms["trees from zero"] = zero.combine(test).probabilities.argmax(axis=1)
+    begun = trees(TreesConfig(start="logistic", explained=FEW), train, scheme, seed)
+    arms["trees on a regression"] = begun.combine(test).probabilities.argmax(axis=1)
 
     plain = trees(TreesConfig(), train, scheme, seed)
     assert plain.learnt is not None
@@ -237,6 +241,27 @@ def trees(config: TreesConfig, said: MemberPredictions, scheme: Any, seed: int) 
 def held_trees(config: TreesConfig, scheme: Any, said: MemberPredictions, seed: int) -> np.ndarray:
     """Return what trees say of training pairs whose queries they have not seen."""
     return held_out(table_of(said, scheme, Side()), config, len(scheme.labels), seed)
+
+
+def held_arms(said: MemberPredictions, scheme: Any, seed: int, balance: float) -> dict[str, np.ndarray]:
+    """Return what members and aggregators say of training pairs whose queries neither of them has seen."""
+    found = {name: said.probabilities[:, place] for place, name in enumerate(said.names)}
+    found["mean"] = said.probabilities.mean(axis=1)
+    fold, logistic = folds_of(said.groups, seed), np.empty(found["mean"].shape)
+    for number in np.unique(fold):
+        made = LogisticAggregator.build(LogisticConfig(folds=3), scheme)
+        made.fit(said.take(np.flatnonzero(fold != number)), seeds.rng(seed, "logistic"))
+        out = np.flatnonzero(fold == number)
+        logistic[out] = made.combine(said.take(out)).probabilities
+    found["logistic"] = logistic
+    for name, config in (
+        ("trees, paper's settings", PAPER),
+        ("trees on a regression", TreesConfig(start="logistic")),
+        ("trees", TreesConfig()),
+        ("trees, weights by validation", TreesConfig(balance=balance)),
+    ):
+        found[name] = held_trees(config, scheme, said, seed)
+    return found
 
 
 def all_measures(probabilities: np.ndarray, said: MemberPredictions) -> dict[str, float]:

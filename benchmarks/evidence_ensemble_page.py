@@ -21,7 +21,14 @@ TITLES = {
     "shop": "The embedded shop (ESCI labels, three locales)",
 }
 REPLICATES = 1000
-TOGETHER = ("mean", "logistic", "trees, paper's settings", "trees from zero", "trees", "trees, side features")
+TOGETHER = (
+    "mean",
+    "logistic",
+    "trees, paper's settings",
+    "trees on a regression",
+    "trees",
+    "trees, side features",
+)
 "Arms that read the members, in the order of the table."
 
 
@@ -34,11 +41,11 @@ class Answers:
 
     def counts(self, arm: str, where: np.ndarray | None = None) -> np.ndarray:
         """Return each query's confusion matrix, (queries, classes, classes), of all rows or of some."""
-        labels, groups = self.arrays["labels"], self.arrays["groups"]
-        classes = int(max(labels.max(), self.arrays[f"arm:{arm}"].max())) + 1
-        classes = max(classes, 4)
-        weights = self.arrays["weights"] * (1.0 if where is None else where)
-        code = (groups * classes + labels) * classes + self.arrays[f"arm:{arm}"]
+        held = "held_" if arm.startswith("held:") else ""
+        labels, groups = self.arrays[f"{held}labels"], self.arrays[f"{held}groups"]
+        decided, classes = self.arrays[arm if held else f"arm:{arm}"], 4
+        weights = self.arrays[f"{held}weights"] * (1.0 if where is None else where)
+        code = (groups * classes + labels) * classes + decided
         size = (int(groups.max()) + 1) * classes * classes
         return np.bincount(code, weights, size).reshape(-1, classes, classes)
 
@@ -65,9 +72,8 @@ def values(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
     )
 
 
-def draws(answers: Answers, seed: int) -> np.ndarray:
+def draws(queries: int, seed: int) -> np.ndarray:
     """Return how often each query is drawn in each replicate, (replicates, queries)."""
-    queries = int(answers.arrays["groups"].max()) + 1
     return seeds.rng(seed, "bootstrap").multinomial(queries, np.full(queries, 1 / queries), size=REPLICATES)
 
 
@@ -84,7 +90,8 @@ def difference(found: Sequence[Answers], first: str, second: str) -> list[tuple[
     """Return of each measure the mean over the seeds of first - second, with a 95% interval: queries drawn by seed."""
     points, drawn = [], []
     for seed, one in enumerate(found):
-        left, right, weights = one.counts(first), one.counts(second), draws(one, seed)
+        left, right = one.counts(first), one.counts(second)
+        weights = draws(len(left), seed)
         ones = np.ones((1, weights.shape[1]))
         points.append((values(left, ones) - values(right, ones))[0])
         drawn.append(values(left, weights) - values(right, weights))
