@@ -28,6 +28,11 @@ COLLECTED = pytest.StashKey[Counter]()
 LEFT_OUT = pytest.StashKey[list]()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that install distributions first, so that no processor waits for their files at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "installed")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Count what was collected, and note the test files from which a whole run (no paths, no selection) took nothing.
 

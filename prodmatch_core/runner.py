@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from prodmatch_core.answers.classes import ClassAnswer
 from prodmatch_core.answers.neighbours import NeighbourAnswer
@@ -33,7 +33,7 @@ from prodmatch_core.provenance import provenance
 from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.rundata import pairs_of, read_dataset
-from prodmatch_core.rundir import Draft, Run, saving, write_json, write_text
+from prodmatch_core.rundir import Draft, Run, saving, write_arrays, write_json, write_text
 from prodmatch_core.sections import Member, PipelineFile
 from prodmatch_core.side_by_side import fit_side_by_side, reason_of
 from prodmatch_core.stages import Stage, content_key, versions
@@ -305,7 +305,7 @@ class _Runner:
             model, table = self._fit_member(member, self.work.fit_data(), self.answer.folds, run, checkpoint)
             with saving(stage.folder):
                 model.save(stage.begin())
-                save_file(dict(table), stage.folder / "predictions.safetensors")
+                write_arrays(stage.folder / "predictions.safetensors", table)
                 stage.finish(seconds=time.perf_counter() - started)
             checkpoint.remove()  # only now: until the stamp is there, a killed run goes on from it
         self.seconds.setdefault("members", {})[member.name] = stage.facts()["seconds"]

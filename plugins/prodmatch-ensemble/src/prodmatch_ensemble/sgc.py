@@ -12,12 +12,13 @@ import attrs
 import lightgbm
 import numpy as np
 import polars as pl
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from scipy.sparse import coo_matrix, csr_matrix
 
 from prodmatch_core.components.encoder import FitData, SelfFittingEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.errors import DataError
+from prodmatch_core.rundir import write_arrays
 from prodmatch_ensemble.configs import GraphConfig
 from prodmatch_ensemble.smoothing import nearest, precomputed, smoothing
 from prodmatch_ensemble.texts import TextVectors
@@ -126,7 +127,7 @@ class SmoothedGraph(SelfFittingEncoder):
         self.booster.save_model(folder / "trees.txt", num_iteration=self.booster.best_iteration)
         nodes = self.nodes
         arrays = {"keys": nodes.keys, "vectors": nodes.vectors, "titles": nodes.titles}
-        save_file({**arrays, **nodes.texts.arrays()}, folder / NODES)
+        write_arrays(folder / NODES, {**arrays, **nodes.texts.arrays()})
         (folder / "graph.json").write_text(json.dumps({"nodes": len(nodes.keys)}))
 
     @classmethod
