@@ -1,14 +1,16 @@
 """Speed of ensembles, of the label cache and of cascades: docs/explanation/benchmarks-ensemble.md.
 
-    PRODMATCH_DATA=DIR python benchmarks/ensemble.py [--rows 500000] [--rounds 10] [--write]
+    PRODMATCH_DATA=DIR python benchmarks/ensemble.py [--rows 500000] [--rounds 10] [--only PART] [--write]
 
 Processor time of one thread, because other work on a machine changes it least. The cascade and the cache read the run
-that `evidence_ensemble.py` leaves in `runs/evidence_ensemble`; where it is not there, they are left out.
+that `evidence_ensemble.py` leaves in `runs/evidence_ensemble`; where it is not there, they are left out. What
+was measured before is read from runs/benchmark_ensemble.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import resource
@@ -47,18 +49,30 @@ Line = tuple[str, str, str]
 
 
 def main() -> None:
-    """Measure, and print or write the page."""
+    """Measure what is missing, and print or write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--runs", type=Path, default=RUNS)
+    parser.add_argument("--kept", type=Path, default=ROOT / "runs" / "benchmark_ensemble.json")
+    parser.add_argument("--only", choices=("aggregation", "look_ups", "cache", "cascade"))
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    lines = [*aggregation(options.rows, options.rounds), *look_ups()]
     run = options.runs / "crowdflower-0"
-    if (run / "provenance.json").is_file() and "PRODMATCH_DATA" in os.environ:
-        lines += [*cascade(run), *cache(run)]
-    written = page(lines, options.rows, options.rounds)
+    there = (run / "provenance.json").is_file() and "PRODMATCH_DATA" in os.environ
+    parts: dict[str, Callable[[], Iterator[Line]]] = {
+        "aggregation": lambda: aggregation(options.rows, options.rounds),
+        "look_ups": look_ups,
+        **({"cache": lambda: cache(run), "cascade": lambda: cascade(run)} if there else {}),
+    }
+    kept = json.loads(options.kept.read_text()) if options.kept.exists() else {}
+    for name, measured in parts.items():
+        if options.only in (None, name) and name not in kept:
+            kept[name] = list(measured())
+            options.kept.parent.mkdir(parents=True, exist_ok=True)
+            now = json.loads(options.kept.read_text()) if options.kept.exists() else {}
+            options.kept.write_text(json.dumps(now | {name: kept[name]}, indent=1))
+    written = page([line for name in parts for line in kept.get(name, [])], options.rows, options.rounds)
     print(written)
     if options.write:
         PAGE.write_text(written, encoding="utf-8")

@@ -255,7 +255,6 @@ def held_arms(said: MemberPredictions, scheme: Any, seed: int, balance: float) -
         logistic[out] = made.combine(said.take(out)).probabilities
     found["logistic"] = logistic
     for name, config in (
-        ("trees, paper's settings", PAPER),
         ("trees on a regression", TreesConfig(start="logistic")),
         ("trees", TreesConfig()),
         ("trees, weights by validation", TreesConfig(balance=balance)),
@@ -322,7 +321,7 @@ def raw(made: World, seed: int) -> np.ndarray:
     parameters = {
         "objective": "multiclass",
         "num_class": len(data.scheme.labels),
-        "learning_rate": 0.05,
+        "learning_rate": 0.1,
         "num_leaves": 15,
         "feature_fraction": 0.5,
         "bagging_fraction": 0.8,
@@ -334,7 +333,7 @@ def raw(made: World, seed: int) -> np.ndarray:
         "num_threads": 1,
     }
     booster = lightgbm.train(
-        parameters, train, 500, valid_sets=[valid], callbacks=[lightgbm.early_stopping(30, verbose=False)]
+        parameters, train, 300, valid_sets=[valid], callbacks=[lightgbm.early_stopping(20, verbose=False)]
     )
     return np.asarray(booster.predict(features(made.said["test"])))
 
