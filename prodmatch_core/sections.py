@@ -78,6 +78,11 @@ class ConvertSection:
 
     window: float = attrs.field(default=0.0, validator=non_negative)
     "Days after the event in which a conversion counts; 0: whenever it comes."
+    hourly: bool = False
+    """Go on after training through validation and test, step by step: predict the events of a step, then learn from
+    what became known in it. Every event is predicted by a model that had seen nothing from its step on."""
+    step: float = attrs.field(default=1.0, validator=positive)
+    "Hours of a step."
 
 
 @attrs.frozen
@@ -113,6 +118,8 @@ class Training:
     "Passes over the training examples."
     learning_rate: float = attrs.field(default=1e-3, validator=positive)
     "Peak step size of AdamW."
+    stream_rate: float = attrs.field(default=0.0, validator=non_negative)
+    "Step size after training, where `convert.hourly` goes on learning; 0: `learning_rate`."
     weight_decay: float = attrs.field(default=0.01, validator=non_negative)
     "Decoupled weight decay; biases, norms and embeddings are spared."
     warmup: float = attrs.field(default=0.1, validator=unit_interval)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.data.streams import EventLog
 from prodmatch_core.records import Part
 
 Batch = Mapping[str, Tensor]
@@ -39,6 +40,8 @@ class FitData:
     "In the task relate: the relation whose edges the examples are."
     sampler: Part | None = None
     "The member's graph sampler, for the part that owns the graph to build."
+    log: EventLog | None = None
+    "All that happened, for losses that say when it was known; taken away before any part is built."
 
 
 @attrs.frozen(eq=False)

@@ -22,11 +22,12 @@ from prodmatch_core.errors import RunError
 
 @attrs.define
 class Position:
-    """Where training goes on: phase and epoch within it, epochs done in all, and what early stopping remembers."""
+    """Where training goes on: phase and epoch within it, epochs and steps done, what early stopping remembers."""
 
     phase: int = 0
     epoch: int = 0
     done: int = 0
+    taken: int = 0
     best: float = float("-inf")
     waited: int = 0
 
@@ -47,8 +48,17 @@ class Checkpoint:
         best: Mapping[str, Tensor],
         optimizer: torch.optim.Optimizer,
         negatives: Mapping[str, np.ndarray] | None = None,
+        ahead: np.ndarray | None = None,
     ) -> None:
-        """Replace the file; `negatives` is what the negative generator keeps from epochs before.
+        """Replace the file.
+
+        Args:
+            position: where training stands.
+            objective: the model and its losses.
+            best: weights of the best epoch so far.
+            optimizer: its moments are kept.
+            negatives: what the negative generator keeps from epochs before.
+            ahead: what was predicted along the way, where training follows time.
 
         Raises:
             RunError: the disk is full or the folder cannot be written to; the former checkpoint is still there.
@@ -60,6 +70,8 @@ class Checkpoint:
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
         tensors |= {f"negatives/{name}": torch.from_numpy(array) for name, array in (negatives or {}).items()}
+        if ahead is not None:
+            tensors["ahead/probabilities"] = torch.from_numpy(ahead)
         # Tensors may share memory (tied weights); each is written as its own copy.
         owned = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
         temporary = self.path.with_name(f".{self.path.name}.partial")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -31,6 +31,8 @@ class FittedMember:
     encoder: Part
     model: MemberModel | SelfFittingEncoder
     precision: str = "fp32"
+    ahead: Mapping[str, np.ndarray] = attrs.field(factory=dict)
+    "Class probabilities by split, each row predicted before anything of its hour was learnt; else empty."
 
     def predict(self, corpus: Corpus, examples: Examples) -> np.ndarray:
         """Return class probabilities, (n, classes) float64."""

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prodmatch_core.components.encoder import Batch, Encoder, TwoSidedEncoder
+from prodmatch_core.components.encoder import Batch, Encoder, Encoding, TwoSidedEncoder
 from prodmatch_core.components.loss import Loss, Output
 from prodmatch_core.components.negatives import StateGenerator
 from prodmatch_core.tasks.base import Task
+
+FACT = "fact:"
+"Prefix of the entries of a batch that are for losses and not for the encoder."
 
 
 class MemberModel(nn.Module):
@@ -38,12 +41,27 @@ class MemberModel(nn.Module):
             weights: (batch,) float32.
             mixing: randomness of the state generator; None (as in evaluation) leaves every state alone.
         """
+        facts = {name.removeprefix(FACT): tensor for name, tensor in batch.items() if name.startswith(FACT)}
+        if facts:
+            batch = {name: tensor for name, tensor in batch.items() if not name.startswith(FACT)}
         if self.generator is None or mixing is None:
-            return self.task.output(self.head, self.encoder(batch), labels, weights), None
+            encoding = self.encoder(batch)
+            output = self.task.output(self.head, encoding, labels, weights)
+            output.vectors, output.facts = _vectors(encoding), facts
+            return output, None
         assert isinstance(self.encoder, TwoSidedEncoder)
         mixed = self.generator.mix(self.encoder.encode(batch), labels, mixing)
         encoding = self.encoder.interact(mixed.encoding)
-        return self.task.output(self.head, encoding, mixed.labels, weights), mixed.penalty
+        output = self.task.output(self.head, encoding, mixed.labels, weights)
+        output.vectors, output.facts = _vectors(encoding), facts
+        return output, mixed.penalty
+
+
+def _vectors(encoding: Encoding) -> Tensor | None:
+    """Return one vector an example, where the encoder gives any."""
+    if encoding.pair is not None or encoding.query is None or encoding.product is None:
+        return encoding.pair
+    return encoding.query * encoding.product
 
 
 class Objective(nn.Module):
