@@ -21,6 +21,7 @@ TITLES = {
     "shop": "The embedded shop (ESCI labels, three locales)",
 }
 REPLICATES = 1000
+SEEDS = 3
 TOGETHER = (
     "mean",
     "logistic",
@@ -113,11 +114,20 @@ def page(runs: Path) -> str:
         "",
         "    PRODMATCH_DATA=DIR python benchmarks/evidence_ensemble.py",
         "",
-        *reading(found),
+        *missing(found),
+        *(reading(found) if found else ()),
     ]
     for data, answers in found.items():
         lines += section(data, answers)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def missing(found: Mapping[str, Sequence[Answers]]) -> Iterator[str]:
+    """Yield what the page cannot tell yet: the command goes on where it was stopped."""
+    lacking = [f"{TITLES[data]}: {len(found.get(data, ()))} of {SEEDS} seeds" for data in TITLES]
+    if any(len(found.get(data, ())) < SEEDS for data in TITLES):
+        yield f"**Not all seeds are in**: {'; '.join(lacking)}. The command above makes the rest."
+        yield ""
 
 
 def reading(found: Mapping[str, Sequence[Answers]]) -> Iterator[str]:
@@ -335,3 +345,11 @@ def _name(measure: str) -> str:
 
 def _interval(gap: tuple[float, float, float]) -> str:
     return f"{gap[0]:+.3f} [{gap[1]:+.3f}, {gap[2]:+.3f}]"
+
+
+if __name__ == "__main__":
+    import sys
+
+    here = Path(__file__).parent.parent
+    written = page(Path(sys.argv[1]) if len(sys.argv) > 1 else here / "runs" / "evidence_ensemble")
+    (here / "docs/explanation/evidence/ensemble.md").write_text(written, encoding="utf-8")
