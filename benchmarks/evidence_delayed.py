@@ -132,7 +132,12 @@ class World:
         """Train and predict one arm, and write what it said of every test event."""
         data, task = self.data, load_task("convert")
         fit = FitData(
-            data.corpus, data.examples["train"], data.examples["valid"], data.scheme, self.dataset, data.log
+            data.corpus,
+            data.examples["train"],
+            data.examples["valid"],
+            data.scheme,
+            self.dataset,
+            log=data.log,
         )
         member = pipeline_of(arm, arm.strength or "medium").member[0]
         fitted = fit_member(member, fit, task, default_registry(), arm.seed)

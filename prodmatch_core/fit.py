@@ -61,7 +61,8 @@ def check(pipeline: PipelineFile, registry: Registry) -> Iterator[Problem]:
             )
     gives = {"out_of_fold"} | set().union(*(member.encoder.gives for member in pipeline.member))
     if pipeline.aggregator is not None:
-        yield from _needs(pipeline.aggregator.part, "aggregator", gives, registry, "no member")
+        costs = {"costs"} if task.name == "match" else set()
+        yield from _needs(pipeline.aggregator.part, "aggregator", gives | costs, registry, "no member")
         gives |= pipeline.aggregator.part.gives
     for index, section in enumerate(pipeline.calibrator):
         yield from _needs(section.part, f"calibrator[{index}]", gives, registry, "no earlier part")
@@ -140,6 +141,14 @@ def _member(member: Member, path: str, given: Given, registry: Registry) -> Iter
         # A nested part's needs may be met by parts nested in it, or by the ones around it.
         nested = set().union(*(p.gives for _, p in parts_within(inner, where) if p is not inner))
         yield from _needs(inner, where, gives | nested, registry, given.giver)
+    if member.sampler is not None and not any(
+        "blocks" in inner.needs for _, inner in parts_within(encoder, "")
+    ):
+        yield Problem(
+            f"{path}.sampler",
+            f"nothing in {encoder.name} reads {', '.join(sorted(member.sampler.gives))}; remove it, or choose an "
+            "encoder over a graph",
+        )
     gives |= encoder.gives
     if not encoder.gives & heads.keys():
         yield Problem(

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from prodmatch_core.components.aggregator import Cost
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.records import MeasureSpec
@@ -32,6 +33,8 @@ class Work:
     dataset: Dataset
     data: TaskData
     path: Path
+    costs: tuple[Cost, ...] = ()
+    "What each member costs, where the aggregator needs it."
 
     @property
     def seed(self) -> int:
@@ -47,24 +50,15 @@ class Work:
 
     def fit_data(self) -> FitData:
         """Return what members may look at: neither test labels nor a synthetic world's truth are in it."""
-        import polars as pl
-
-        changes: dict[str, Any] = {"truth": {}}
-        for name in ("judgements", "groups"):
-            table = getattr(self.dataset, name)
-            if table is not None:
-                changes[name] = table.filter(pl.col("split") != "test")
-        if self.task.spec.name in ("relate", "convert"):
-            # Which edges and conversions are hidden is the task's to say; the tables know them all.
-            changes |= {"engagements": None, "events": None}
-        examples = self.data.examples
+        data = self.data
         return FitData(
-            self.data.corpus,
-            examples["train"],
-            examples["valid"],
-            self.data.scheme,
-            attrs.evolve(self.dataset, **changes),
-            self.data.log,
+            data.corpus,
+            data.examples["train"],
+            data.examples["valid"],
+            data.scheme,
+            self.task.visible(self.dataset, data),
+            data.relation,
+            log=data.log,
         )
 
 

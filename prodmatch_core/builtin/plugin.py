@@ -75,6 +75,24 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         paper="arXiv 1503.03578, section 4.1.2 (second-order proximity, a vertex and a context vector)",
     )
     yield EncoderSpec(
+        name="core.graph_nodes",
+        summary="Queries and products as nodes of the graph of engagements, through any network over graphs.",
+        factory=f"{HERE}.graph_nodes:GraphNodesEncoder",
+        config=f"{HERE}.graph_configs:GraphNodesConfig",
+        example={"nodes": {"use": "core.mean_nodes"}},
+        needs={"engagements", "blocks", "nodes"},
+        gives={"embeddings"},
+        paper="arXiv 1706.02216, section 3",
+    )
+    yield EncoderSpec(
+        name="core.mean_nodes",
+        summary="A node's own vector beside the mean of its neighbours': a plain network over graphs.",
+        factory=f"{HERE}.mean_nodes:MeanNodesEncoder",
+        config=f"{HERE}.graph_configs:MeanNodesConfig",
+        gives={"nodes"},
+        paper="arXiv 1706.02216, algorithm 1",
+    )
+    yield EncoderSpec(
         name="core.event_features",
         summary="Hashed embeddings of an event's categories beside its numbers, and layers over both.",
         factory=f"{HERE}.event_features:EventFeaturesEncoder",

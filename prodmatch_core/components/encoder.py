@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import attrs
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.streams import EventLog
+from prodmatch_core.records import Part
 
 Batch = Mapping[str, Tensor]
 "Named tensors whose first dimension is the batch, unless the encoder documents otherwise."
@@ -35,6 +36,10 @@ class FitData:
     scheme: LabelScheme
     dataset: Dataset
     "Tables beyond the pairs: engagements, events, groups."
+    relation: str = ""
+    "In the task relate: the relation whose edges the examples are."
+    sampler: Part | None = None
+    "The member's graph sampler, for the part that owns the graph to build."
     log: EventLog | None = None
     "All that happened, for losses that say when it was known; taken away before any part is built."
 
@@ -88,6 +93,23 @@ class Prepared(Protocol):
         ...
 
 
+@runtime_checkable
+class Drawn(Prepared, Protocol):
+    """A corpus whose batches in training hold something drawn anew each time: sampled neighbourhoods.
+
+    `batch` draws nothing: when predicting, an example's result does not depend on chance.
+    """
+
+    def draw(self, query: Rows, product: Rows, rng: np.random.Generator) -> Batch:
+        """Return what `batch` does, for a training step; may be called from several threads at once.
+
+        Args:
+            query, product: as of `batch`. The model learns from these pairs, so it may not read what joins them.
+            rng: the batch's own generator.
+        """
+        ...
+
+
 class Encoder(nn.Module, ABC):
     """An encoder trained by gradient steps."""
 
@@ -123,6 +145,19 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> Encoding:
         """Encode a batch. An example's result must not depend on its batch mates or on padding."""
+
+    def encode_rows(self, prepared: Prepared, side: str, rows: np.ndarray) -> Tensor | None:
+        """Return the vectors of many rows of one side, or None where batches are as cheap a way.
+
+        Args:
+            prepared: what `prepare` returned.
+            side: query or product.
+            rows: (n,) int64 rows of that side.
+
+        Returns:
+            (n, width) float, the same as by batches but for rounding, or None.
+        """
+        return None
 
 
 class TwoSidedEncoder(Encoder):
@@ -165,17 +200,6 @@ class SelfFittingEncoder(ABC):
     @abstractmethod
     def save_assets(self, folder: Path) -> None:
         """Write everything `load` needs: JSON, safetensors, Parquet or LightGBM text."""
-
-
-class NodeEncoder(nn.Module, ABC):
-    """An encoder of graph nodes: reads sampled blocks and gives one vector per seed node (or two, if directed)."""
-
-    width: int
-    "Size of a node's vector."
-
-    @abstractmethod
-    def forward(self, blocks: Any, features: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return the seeds' (source) vectors (seeds, width) and, where directed, their target vectors."""
 
 
 def gather_ragged(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""A directed graph as compressed sparse rows: two arrays, nothing else."""
+"""A directed graph as compressed sparse rows: a few arrays, nothing else."""
 
 from __future__ import annotations
 
@@ -8,21 +8,31 @@ import numpy as np
 
 @attrs.frozen(eq=False)
 class Graph:
-    """Out-neighbours of every node.
+    """Out-neighbours of every node; where edges are of several kinds, all of them in one set of arrays.
 
     Attributes:
         offsets: (nodes + 1,) int64; node v's neighbours are `targets[offsets[v]:offsets[v + 1]]`.
         targets: (edges,) int64 neighbour of each edge, ascending within a node.
         weights: (edges,) float32 edge weights, for instance counts.
+        relation: (edges,) int16 number of each edge's relation in `relations`; None: all edges are of one kind.
+        relations: names of the relations.
     """
 
     offsets: np.ndarray
     targets: np.ndarray
     weights: np.ndarray
+    relation: np.ndarray | None = None
+    relations: tuple[str, ...] = ()
 
     @classmethod
     def from_edges(
-        cls, source: np.ndarray, target: np.ndarray, nodes: int, weights: np.ndarray | None = None
+        cls,
+        source: np.ndarray,
+        target: np.ndarray,
+        nodes: int,
+        weights: np.ndarray | None = None,
+        relation: np.ndarray | None = None,
+        relations: tuple[str, ...] = (),
     ) -> Graph:
         """Build the graph from edge lists, (edges,) int64 each; edges may come in any order and repeat.
 
@@ -38,7 +48,13 @@ class Graph:
         offsets = np.zeros(nodes + 1, dtype=np.int64)
         np.cumsum(np.bincount(source, minlength=nodes), out=offsets[1:])
         values = np.ones(len(source)) if weights is None else np.asarray(weights)
-        return cls(offsets, target[order], values[order].astype(np.float32))
+        return cls(
+            offsets,
+            target[order],
+            values[order].astype(np.float32),
+            None if relation is None else np.asarray(relation, dtype=np.int16)[order],
+            relations,
+        )
 
     @property
     def nodes(self) -> int:
@@ -57,7 +73,34 @@ class Graph:
     def reverse(self) -> Graph:
         """Return the graph with every edge turned round: its out-neighbours are this graph's in-neighbours."""
         source = np.repeat(np.arange(self.nodes), self.degree())
-        return Graph.from_edges(self.targets, source, self.nodes, self.weights)
+        return Graph.from_edges(self.targets, source, self.nodes, self.weights, self.relation, self.relations)
+
+    def positions(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Return the positions of every edge from `source[i]` to `target[i]`, of any relation, for any i.
+
+        Args:
+            source: (n,) int64 nodes.
+            target: (n,) int64 nodes; pairs without an edge have no position.
+
+        Returns:
+            (m,) int64 ascending, none twice: what a sampler takes as `exclude`.
+        """
+        low, high = self.offsets[source], self.offsets[np.asarray(source) + 1]
+        first = self._search(low, high, target)
+        last = self._search(first, high, np.asarray(target) + 1)
+        counts = last - first
+        start = np.repeat(first - (np.cumsum(counts) - counts), counts)
+        return np.unique(start + np.arange(len(start)))
+
+    def _search(self, low: np.ndarray, high: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """Return the first position from `low` to `high` whose target is not below `wanted`, for all rows at once."""
+        low, high = low.copy(), high.copy()
+        while (going := low < high).any():
+            middle = (low + high) // 2
+            below = going & (self.targets[np.minimum(middle, max(self.edges - 1, 0))] < wanted)
+            low = np.where(below, middle + 1, low)
+            high = np.where(going & ~below, middle, high)
+        return low
 
 
 @attrs.frozen(eq=False)

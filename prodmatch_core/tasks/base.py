@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -43,6 +43,7 @@ class TaskData:
             and, where labels are classes, `label`.
         scheme: what a label of an example, or of a pair of items, can be.
         notes: what a person should know of how the examples were made.
+        relation: where examples are edges, the relation they are of.
         log: the whole event log, for losses that say when a label was known; or None.
     """
 
@@ -51,6 +52,7 @@ class TaskData:
     rows: Mapping[str, pl.DataFrame]
     scheme: LabelScheme
     notes: tuple[str, ...] = ()
+    relation: str = ""
     log: EventLog | None = None
 
     def groups(self, split: str, column: str) -> np.ndarray:
@@ -72,6 +74,20 @@ class Task(ABC):
         Raises:
             DataError: the data set cannot answer the question.
         """
+
+    def visible(self, dataset: Dataset, data: TaskData) -> Dataset:
+        """Return the data set that members may look at: without test labels and a synthetic world's truth.
+
+        Args:
+            dataset: all of it.
+            data: what `examples` made of it.
+        """
+        changes: dict[str, Any] = {"truth": {}}
+        for name in ("judgements", "groups"):
+            table = getattr(dataset, name)
+            if table is not None:
+                changes[name] = table.filter(pl.col("split") != "test")
+        return attrs.evolve(dataset, **changes)
 
     @abstractmethod
     def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import datetime, timedelta
 
+import attrs
 import numpy as np
 import polars as pl
 from torch import Tensor, nn
@@ -95,7 +96,11 @@ class ConvertTask(Task):
                 "Give training more time with [data.split], or a longer log."
             )
         log = _log(events, product, cuts[0][0], window, pipeline)
-        return TaskData(corpus, examples, rows, CONVERSION, tuple(notes), log)
+        return TaskData(corpus, examples, rows, CONVERSION, tuple(notes), log=log)
+
+    def visible(self, dataset: Dataset, data: TaskData) -> Dataset:
+        """Return the data set without events and engagements: which conversions are known is the task's to say."""
+        return attrs.evolve(super().visible(dataset, data), engagements=None, events=None)
 
     def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
         """Return the classifier on top of a member's encoder."""

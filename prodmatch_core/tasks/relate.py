@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import polars as pl
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import DirectedHead
 from prodmatch_core.tasks.specs import RELATE
 
+BETWEEN = (pl.col("src_kind") == "product") & (pl.col("dst_kind") == "product")
+"Engagements between products."
 LINKS = LabelScheme("link", ("link", "no_link"), (1.0, 0.0), ("link",))
 "What an ordered pair of products can be."
 
@@ -44,7 +47,8 @@ class RelateTask(Task):
                 f"{dataset.source}: no table {', '.join(absent)}; the task relate needs products and engagements."
             )
         nodes = products.unique("product_id", keep="first", maintain_order=True)
-        edges, notes = _edges(dataset, engagements, nodes, pipeline.relate)
+        relation = _relation(dataset, engagements, pipeline.relate)
+        edges, notes = _edges(dataset, engagements, nodes, relation)
         splits = _hide(edges, pipeline.data.split, pipeline.relate, dataset.source)
         examples, rows = {}, {}
         for number, split in enumerate(SPLITS):
@@ -53,7 +57,25 @@ class RelateTask(Task):
                 part["_src"].to_numpy(), part["_dst"].to_numpy(), np.zeros(part.height), np.ones(part.height)
             )
             rows[split] = part.select("src", "dst", pl.lit(split).alias("split"))
-        return TaskData(Corpus(nodes.rename({"product_id": "query_id"}), nodes), examples, rows, LINKS, notes)
+        corpus = Corpus(nodes.rename({"product_id": "query_id"}), nodes)
+        return TaskData(corpus, examples, rows, LINKS, notes, relation)
+
+    def visible(self, dataset: Dataset, data: TaskData) -> Dataset:
+        """Return the data set without events, and without the edges that are hidden for validation and test.
+
+        Edges of other relations stay.
+        """
+        assert dataset.engagements is not None
+        hidden = pl.concat([data.rows["valid"], data.rows["test"]]).select("src", "dst")
+        engagements = dataset.engagements
+        predicted = BETWEEN & (pl.col("relation") == data.relation)
+        seen = pl.concat(
+            [
+                engagements.filter(~predicted),
+                engagements.filter(predicted).join(hidden, on=["src", "dst"], how="anti"),
+            ]
+        )
+        return attrs.evolve(super().visible(dataset, data), engagements=seen, events=None)
 
     def head(self, width: int, gives: frozenset[str], scheme: LabelScheme, dropout: float = 0.1) -> nn.Module:
         """Return the maps to source and target vectors."""
@@ -73,18 +95,22 @@ class RelateTask(Task):
         )
 
 
-def _edges(
-    dataset: Dataset, engagements: pl.DataFrame, nodes: pl.DataFrame, section: RelateSection
-) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return the distinct edges of the relation, in the order of their ends, and what was left out."""
-    between = engagements.filter((pl.col("src_kind") == "product") & (pl.col("dst_kind") == "product"))
-    relations = sorted(between["relation"].unique())
+def _relation(dataset: Dataset, engagements: pl.DataFrame, section: RelateSection) -> str:
+    """Return the relation that is predicted: the one the file names, or the only one."""
+    relations = sorted(engagements.filter(BETWEEN)["relation"].unique())
     relation = section.relation or (relations[0] if len(relations) == 1 else "")
     if relation not in relations:
         said = f'no relation "{relation}"' if relation else "more than one relation" if relations else "none"
         remedy = f"Set relate.relation to one of {', '.join(relations)}" if relations else "Add edges"
         raise DataError(f"{dataset.source}: engagements between products: {said}. {remedy}.")
-    chosen = between.filter(pl.col("relation") == relation)
+    return relation
+
+
+def _edges(
+    dataset: Dataset, engagements: pl.DataFrame, nodes: pl.DataFrame, relation: str
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return the distinct edges of the relation, in the order of their ends, and what was left out."""
+    chosen = engagements.filter(BETWEEN).filter(pl.col("relation") == relation)
     loops = chosen.filter(pl.col("src") == pl.col("dst")).height
     last = [pl.col("at").max()] if "at" in chosen.columns else []
     edges = (

@@ -63,7 +63,6 @@ MATCH = TaskSpec(
     heads={
         "pairs": frozenset({"logits"}),
         "embeddings": frozenset({"logits", "similarity"}),
-        "nodes": frozenset({"logits"}),
         "probabilities": frozenset(),
         "logits": frozenset(),
     },

@@ -14,6 +14,7 @@ on tiny data sets of every task (`prodmatch_core.testing.worlds`). Importing thi
 
 from prodmatch_core.testing.kit import (
     EVERY_PART,
+    NODE_ENCODER,
     Case,
     Check,
     Nonconformance,
@@ -27,6 +28,7 @@ from prodmatch_core.testing.kit import (
 
 __all__ = [
     "EVERY_PART",
+    "NODE_ENCODER",
     "Case",
     "Check",
     "Nonconformance",

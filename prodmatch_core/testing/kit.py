@@ -24,6 +24,7 @@ EVERY_PART = "part"
 _MODULES = {
     EVERY_PART: "every_part",
     "encoder": "encoders",
+    "node-encoder": "node_encoders",
     "negative-generator": "negative_generators",
     "loss": "losses",
     "graph-sampler": "graph_samplers",
@@ -33,6 +34,8 @@ _MODULES = {
     "measure": "measures",
     "command": "commands",
 }
+NODE_ENCODER = "node-encoder"
+"The kind of checks that encoders which give nodes must pass, in place of an encoder's."
 Variants = Mapping[str, Iterable[Mapping[str, Any]]]
 "Name of a part -> further settings to check it with, each a table of fields beside the record's example."
 
@@ -51,7 +54,7 @@ class Check:
 
     id: str
     kind: str
-    "A kind of part, or `part` where every kind must pass."
+    "A kind of part; `node-encoder` for encoders that give nodes; or `part` where every kind must pass."
     demand: str
     "What the law says, in a sentence or two."
     function: Callable[[Subject], None] = attrs.field(repr=False)
@@ -132,6 +135,12 @@ class Outcome:
     "Time it took."
 
 
+def family_of(spec: Spec) -> str:
+    """Return the kind of checks for a part: its own kind's, or those of encoders of nodes."""
+    nodes = spec.kind == "encoder" and not callable(spec.gives) and "nodes" in spec.gives
+    return NODE_ENCODER if nodes else spec.kind
+
+
 def part_checks(
     *wanted: str, registry: Registry | None = None, variants: Variants | None = None
 ) -> list[Case]:
@@ -188,7 +197,7 @@ def _cases(spec: Spec, registry: Registry, variants: Iterable[Mapping[str, Any]]
         if variant:
             title += f"[{','.join(f'{key}={value}' for key, value in variant.items())}]"
         subject = Subject(spec, {**spec.example, **variant}, registry)
-        for check in (*checks_of(EVERY_PART), *checks_of(spec.kind)):
+        for check in (*checks_of(EVERY_PART), *checks_of(family_of(spec))):
             yield Case(f"{title}::{check.id}", spec.name, check, subject)
 
 

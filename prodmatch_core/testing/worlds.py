@@ -11,9 +11,10 @@ import attrs
 import numpy as np
 import polars as pl
 
+from prodmatch_core.builtin.configs import UniformSamplerConfig
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.data.dataset import Dataset, LabelScheme
-from prodmatch_core.records import DatasetSpec, EncoderSpec, NoConfig, Part
+from prodmatch_core.records import DatasetSpec, EncoderSpec, GraphSamplerSpec, NoConfig, Part
 from prodmatch_core.sections import DataSection, Member, PipelineFile, PipelineSection
 from prodmatch_core.tasks.base import Task, TaskData, load_task
 from prodmatch_core.tasks.specs import TASKS
@@ -170,6 +171,15 @@ def event_log() -> Dataset:
     )
 
 
+SAMPLER = Part(
+    GraphSamplerSpec(
+        name="core.uniform_sampler",
+        summary="Some neighbours.",
+        factory="prodmatch_core.builtin.uniform_sampler:UniformSampler",
+    ),
+    UniformSamplerConfig((5, 5)),
+)
+"What picks neighbourhoods for encoders over graphs."
 MAKERS = {"match": judged_pairs, "embed": item_groups, "relate": product_graph, "convert": event_log}
 "Task -> the function that makes its tiny data set."
 
@@ -200,8 +210,8 @@ class World:
 
     @property
     def gives(self) -> frozenset[str]:
-        """Return the capabilities that parts find here: tables and what the task makes of them."""
-        return self.dataset.gives | self.task.spec.gives(self.dataset.gives)
+        """Return the capabilities that parts find here: of tables, of the task's examples and of a sampler."""
+        return self.dataset.gives | self.task.spec.gives(self.dataset.gives) | {"blocks"}
 
 
 @functools.cache
@@ -210,9 +220,16 @@ def world(task: str) -> World:
     dataset, made = MAKERS[task](), load_task(task)
     data = made.examples(dataset, task_pipeline(task))
     examples = data.examples
-    return World(
-        made, dataset, data, FitData(data.corpus, examples["train"], examples["valid"], data.scheme, dataset)
+    fit = FitData(
+        data.corpus,
+        examples["train"],
+        examples["valid"],
+        data.scheme,
+        made.visible(dataset, data) if task == "relate" else dataset,
+        data.relation,
+        SAMPLER,
     )
+    return World(made, dataset, data, fit)
 
 
 def worlds() -> list[World]:

@@ -7,7 +7,9 @@ run's seed by purpose, so the same seed gives the same weights on the same machi
 from __future__ import annotations
 
 import copy
+import functools
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,15 +18,16 @@ import attrs
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
-from prodmatch_core.components.encoder import FitData, Prepared
+from prodmatch_core.components.encoder import Batch, Drawn, FitData, Prepared
 from prodmatch_core.components.loss import Loss
 from prodmatch_core.components.negatives import RowGenerator
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
+from prodmatch_core.training.ahead import ahead
 from prodmatch_core.training.batches import class_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
 from prodmatch_core.training.course import RAMP, STREAM, Course
@@ -83,6 +86,7 @@ def fit(job: Fitting) -> np.ndarray | None:
     step = accelerator.prepare(objective)
     sides = job.model.task.sides
     lengths = job.prepared.lengths(*rows_of(train, sides))
+    threads = prefetching(job.prepared)
 
     saved = job.checkpoint.read() if job.checkpoint else None
     at = saved.position if saved else Position()
@@ -91,7 +95,7 @@ def fit(job: Fitting) -> np.ndarray | None:
     best_weights: dict[str, Any] = {}
     if course is None:
         best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
-    ahead = [tensor.numpy() for tensor in saved.section("ahead").values()] if saved else []
+    foretold = [tensor.numpy() for tensor in saved.section("ahead").values()] if saved else []
     if saved and job.negatives is not None:
         job.negatives.restore({name: t.numpy() for name, t in saved.section("negatives").items()})
 
@@ -132,23 +136,25 @@ def fit(job: Fitting) -> np.ndarray | None:
             if following is not None:
                 pool = following.rows(epoch)
                 if len(asked := following.events(epoch)):
-                    ahead.append(predict(job.model, job.prepared, asked, settings.precision))
+                    foretold.append(predict(job.model, job.prepared, asked, settings.precision))
             step.train()
             batches = (
                 class_batches(train.label[pool], settings.batch_size, job.per_class, draw)
                 if job.per_class
                 else epoch_batches(lengths[pool], settings.batch_size, draw)
             )
-            for rows in batches:
-                examples = train.take(pool[rows])
-                if job.negatives is not None:
-                    examples = examples.concat(job.negatives.propose(examples, draw))
-                share, factor = my_share(examples, accelerator)
-                if following is not None:
-                    # A step of time counts by what it holds: a quiet night, when old conversions come and few events,
-                    # must not teach as much as a busy evening.
-                    factor *= len(rows) / settings.batch_size
-                batch, labels, weights = to_tensors(job.prepared, share, accelerator.device, sides)
+            # A step of time counts by what it holds: a quiet night, when old conversions come and few events, must not
+            # teach as much as a busy evening.
+            whole = settings.batch_size if following is not None else None
+            shares = (
+                my_share(
+                    proposed(train.take(pool[rows]), job, draw), accelerator, len(rows) / (whole or len(rows))
+                )
+                for rows in batches
+            )
+            purpose = ("batch", at.phase, epoch, accelerator.process_index)
+            gathering = functools.partial(gathered, job, accelerator.device, purpose)
+            for batch, labels, weights, factor in ahead(shares, gathering, threads):
                 with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
                     loss = step(batch, labels, weights, draw) * factor
                 accelerator.backward(loss)
@@ -198,19 +204,18 @@ def fit(job: Fitting) -> np.ndarray | None:
                 at.phase, at.epoch, at.waited = at.phase + 1, 0, 0
             if job.checkpoint:
                 mined = job.negatives.state() if job.negatives is not None else {}
-                ahead = [np.concatenate(ahead)] if ahead else []
-                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer, mined, *ahead)
+                foretold = [np.concatenate(foretold)] if foretold else []
+                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer, mined, *foretold)
             if stop:
                 break
 
     freeze(job.model, Phase())
     if course is None:
         job.model.load_state_dict(best_weights)
-    if (
-        torch.cuda.is_available()
-    ):  # elsewhere this collects garbage of the whole process and frees nothing more
+    # Elsewhere this would collect the garbage of the whole process and free nothing more.
+    if torch.cuda.is_available():
         accelerator.free_memory()
-    return None if course is None else np.concatenate(ahead)
+    return None if course is None else np.concatenate(foretold)
 
 
 def freeze(model: nn.Module, phase: Phase) -> None:
@@ -277,10 +282,34 @@ def ramp(steps: int, start: int = 0) -> Callable[[int], float]:
     return lambda step: min((start + step + 1) / steps, 1.0)
 
 
-def my_share(examples: Examples, accelerator: Accelerator) -> tuple[Examples, float]:
-    """Return this process's part of a batch, and the factor that makes the processes' mean the batch's mean."""
+def proposed(examples: Examples, job: Fitting, rng: np.random.Generator) -> Examples:
+    """Return a batch's examples, followed by what the member's negative generator adds to them."""
+    return examples if job.negatives is None else examples.concat(job.negatives.propose(examples, rng))
+
+
+def prefetching(prepared: Prepared) -> int:
+    """Return how many threads gather batches ahead of the step that learns from them: none where nothing is drawn."""
+    return min(4, os.cpu_count() or 1) if isinstance(prepared, Drawn) else 0
+
+
+def gathered(
+    job: Fitting,
+    device: torch.device,
+    purpose: tuple[str | int, ...],
+    number: int,
+    share: tuple[Examples, float],
+) -> tuple[Batch, Tensor, Tensor, float]:
+    """Return the tensors of an epoch's batch, drawn from a generator of its own: no thread changes them."""
+    examples, factor = share
+    own = seeds.rng(job.seed, job.name, *purpose, number)
+    return (*to_tensors(job.prepared, examples, device, job.model.task.sides, own), factor)
+
+
+def my_share(examples: Examples, accelerator: Accelerator, scale: float = 1.0) -> tuple[Examples, float]:
+    """Return this process's part of a batch, and the factor that makes the mean over processes `scale` times its."""
     if accelerator.num_processes == 1:
-        return examples, 1.0
+        return examples, scale
     rows = np.array_split(np.arange(len(examples)), accelerator.num_processes)[accelerator.process_index]
     share = examples.take(rows)
-    return share, float(share.weight.sum() / max(examples.weight.sum(), 1e-12)) * accelerator.num_processes
+    part = float(share.weight.sum() / max(examples.weight.sum(), 1e-12))
+    return share, scale * part * accelerator.num_processes

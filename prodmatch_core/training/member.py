@@ -46,6 +46,7 @@ def fit_member(
         on_step: hears how many steps are done, and how many there are at the most.
         checkpoint: where training stands is kept there, and gone on from.
     """
+    data = attrs.evolve(data, sampler=member.sampler)
     factory = member.encoder.spec.load()
     if issubclass(factory, SelfFittingEncoder):
         fitted = factory.fit(member.encoder.config, data, seeds.rng(seed, member.name, "fit"))

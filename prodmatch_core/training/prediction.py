@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prodmatch_core.components.encoder import Encoder, Prepared, Rows
+from prodmatch_core.components.encoder import Drawn, Encoder, Encoding, Prepared, Rows
+from prodmatch_core.components.loss import Output
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.training.batches import budget_batches
 from prodmatch_core.training.model import FACT, MemberModel
@@ -19,10 +20,19 @@ GPU_TOKENS = 16_384
 
 
 def to_tensors(
-    prepared: Prepared, examples: Examples, device: torch.device, sides: Sequence[str]
+    prepared: Prepared,
+    examples: Examples,
+    device: torch.device,
+    sides: Sequence[str],
+    rng: np.random.Generator | None = None,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Return the batch with its facts, labels and weights of `examples` on `device`; of the batch, only `sides`."""
-    gathered = {**prepared.batch(*rows_of(examples, sides))}
+    """Return the batch with its facts, labels and weights of `examples` on `device`; of the batch, only `sides`.
+
+    Where `rng` is given, a step learns from the batch, and what is drawn anew for each comes from there.
+    """
+    rows = rows_of(examples, sides)
+    drawn = rng is not None and isinstance(prepared, Drawn)
+    gathered = {**(prepared.draw(*rows, rng) if drawn else prepared.batch(*rows))}  # type: ignore[attr-defined]
     gathered |= {FACT + name: torch.from_numpy(array) for name, array in examples.facts.items()}
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in gathered.items()}
     labels = torch.from_numpy(np.ascontiguousarray(examples.label)).to(device)
@@ -95,19 +105,33 @@ def vectors(
     examples = Examples(rows, rows, np.zeros(len(rows)), np.ones(len(rows)))
     result = np.empty((len(rows), 0), dtype=np.float32)
     with evaluating(model, precision) as device:
+        if (whole := model.encoder.encode_rows(prepared, side, rows)) is not None:
+            encoding = Encoding(query=whole) if side == "query" else Encoding(product=whole)
+            labels, weights = (
+                torch.from_numpy(values).to(device) for values in (examples.label, examples.weight)
+            )
+            return (
+                _compared(model.task.output(model.head, encoding, labels, weights), side)
+                .float()
+                .cpu()
+                .numpy()
+            )
         budget = budget or token_budget(model.encoder, device)
         for number, part in enumerate(budget_batches(prepared.lengths(*rows_of(examples, [side])), budget)):
             batch, labels, weights = to_tensors(prepared, examples.take(part), device, [side])
             output, _ = model(batch, labels, weights)
-            # One tower, or the query's: embeddings; the other tower's vectors are references.
-            found = (
-                output.references if side == "product" and output.embeddings is None else output.embeddings
-            )
-            assert found is not None
+            found = _compared(output, side)
             if number == 0:
                 result = np.empty((len(rows), found.shape[1]), dtype=np.float32)
             result[part] = found.float().cpu().numpy()
     return result
+
+
+def _compared(output: Output, side: str) -> Tensor:
+    """Return one side's vectors: of one tower, or the query's, the embeddings; of the other tower the references."""
+    found = output.references if side == "product" and output.embeddings is None else output.embeddings
+    assert found is not None
+    return found
 
 
 @torch.inference_mode()

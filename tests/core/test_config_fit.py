@@ -50,7 +50,7 @@ def test_an_encoder_that_gives_nothing_to_decide_from_is_refused() -> None:
     text = problem(tree(member=[{"encoder": {"use": "fake.tokens"}}]), registry)
     assert text == (
         "pipeline: 1 problem\n  member[0].encoder.use: fake.tokens gives tokens; in the task match a member's encoder "
-        "must give one of pairs, embeddings, nodes, probabilities, logits. Nest it in one that does, or choose another"
+        "must give one of pairs, embeddings, probabilities, logits. Nest it in one that does, or choose another"
     )
 
 
@@ -60,5 +60,5 @@ def test_a_misfit_names_the_setting_that_would_mend_it() -> None:
     member = {"encoder": {"use": "fake.text"}, "loss": [{"use": "fake.paired"}]}
     assert problem(tree(member=[member]), fake_registry(plugin)) == (
         "pipeline: 1 problem\n  member[0].loss[0].use: fake.paired needs pairs (one vector per example, both sides read together), which "
-        'fake.text (encoder) does not give; given by fake.text (encoder with mode = "pair")'
+        'fake.text (encoder) does not give; given by fake.graph (encoder), fake.text (encoder with mode = "pair")'
     )

@@ -114,7 +114,7 @@ def records() -> list[Spec]:
             factory=f"{where}:Graph",
             config=GraphConfig,
             needs={"engagements", "blocks", "embeddings"},
-            gives={"nodes"},
+            gives={"pairs"},
         ),
         EncoderSpec(
             name="fake.trees", summary="Fits itself.", factory=f"{where}:Trees", gives={"probabilities"}

@@ -13,14 +13,26 @@ from mutants import (
     losses,
     measures,
     negatives,
+    node_encoders,
     samplers,
 )
 from mutants.mutant import Mutant, plain
 from prodmatch_core.records import PART_KINDS
 from prodmatch_core.testing import checks_of, run_checks
-from prodmatch_core.testing.kit import EVERY_PART
+from prodmatch_core.testing.kit import EVERY_PART, NODE_ENCODER, family_of
 
-MODULES = (encoders, negatives, losses, samplers, aggregators, calibrators, datasets, measures, commands)
+MODULES = (
+    encoders,
+    node_encoders,
+    negatives,
+    losses,
+    samplers,
+    aggregators,
+    calibrators,
+    datasets,
+    measures,
+    commands,
+)
 MUTANTS = [mutant for module in MODULES for mutant in module.MUTANTS]
 HEALTHY = [mutant for module in MODULES for mutant in module.HEALTHY]
 
@@ -41,7 +53,7 @@ def test_the_part_that_mutants_are_made_of_fails_no_check(healthy: Mutant) -> No
     assert [(o.check, o.message) for o in outcomes if o.status == "failed"] == []
 
 
-@pytest.mark.parametrize("kind", [EVERY_PART, *PART_KINDS])
+@pytest.mark.parametrize("kind", [EVERY_PART, NODE_ENCODER, *PART_KINDS])
 def test_every_check_has_a_part_that_fails_it(kind: str) -> None:
-    told = {mutant.check for mutant in MUTANTS if kind in (EVERY_PART, mutant.spec.kind)}
+    told = {mutant.check for mutant in MUTANTS if kind in (EVERY_PART, family_of(mutant.spec))}
     assert [check.id for check in checks_of(kind) if check.id not in told] == []

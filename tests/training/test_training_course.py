@@ -117,7 +117,7 @@ def fitted(
     task = load_task("convert")
     data = task.examples(dataset, pipeline)
     examples = data.examples
-    fit = FitData(data.corpus, examples["train"], examples["valid"], data.scheme, dataset, data.log)
+    fit = FitData(data.corpus, examples["train"], examples["valid"], data.scheme, dataset, log=data.log)
     return fit_member(
         member(*losses), fit, task, default_registry(), 0, on_epoch, checkpoint=checkpoint
     ), data

@@ -14,9 +14,11 @@ import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 
-from prodmatch_core.components.encoder import Encoder, NodeEncoder, Prepared, SelfFittingEncoder
+from prodmatch_core.components.encoder import Encoder, Prepared, SelfFittingEncoder
+from prodmatch_core.components.node_encoder import NodeEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.fit import parts_within
+from prodmatch_core.testing.benches import nodes
 from prodmatch_core.testing.benches.bench import Answer, SavedBench
 from prodmatch_core.testing.kit import Skipped
 from prodmatch_core.testing.subject import Subject
@@ -138,20 +140,26 @@ class EncoderBench(SavedBench):
 
     def build(self, subject: Subject, seed: int = 0) -> Any:
         """Return the encoder, with weights from torch's seeded generator, or fitted."""
-        factory, data = subject.factory, world_of(subject).fit
+        factory = subject.factory
         if issubclass(factory, NodeEncoder):
-            raise Skipped("an encoder of nodes is tried inside the encoder that nests it")
+            return nodes.build(subject, seed)
+        data = world_of(subject).fit
         if issubclass(factory, SelfFittingEncoder):
             return factory.fit(subject.config, data, seeds.rng(seed, "kit", "fit"))
         with seeds.torch_seed(seed, "kit", "weights"):
             return factory.build(subject.config, data, seeds.rng(seed, "kit", "build")).eval()
 
     def ask(self, subject: Subject, made: Any, seed: int = 0) -> Answer:
-        """Return the vectors or probabilities of some examples."""
+        """Return the vectors or probabilities of some examples, or the vectors of some nodes."""
+        if isinstance(made, NodeEncoder):
+            return nodes.ask(made, nodes.WANTED)
         return Asked.of(subject, made)(np.arange(ROWS))
 
     def ask_nothing(self, subject: Subject, made: Any) -> None:
         """Ask for the vectors of no example."""
+        if isinstance(made, NodeEncoder):
+            assert len(nodes.ask(made, nodes.WANTED[:0])["vectors"]) == 0
+            return
         answer = Asked.of(subject, made)(np.arange(0))
         assert all(len(values) == 0 for values in answer.values())
 
@@ -160,7 +168,7 @@ class EncoderBench(SavedBench):
         assets = folder / "assets"
         assets.mkdir()
         made.save_assets(assets)
-        if not isinstance(made, Encoder):
+        if isinstance(made, SelfFittingEncoder):
             return subject.factory.load(subject.config, assets)
         save_file(
             {k: v.detach().clone().contiguous() for k, v in made.state_dict().items()},

@@ -195,6 +195,32 @@ def check_one_side_alone(subject: Subject) -> None:
             )
 
 
+def check_many_rows_at_once_is_the_same(subject: Subject) -> None:
+    """Where an encoder has a cheaper way to the vectors of many rows, it leads to the vectors that batches give."""
+    asked = _steady(subject)
+    made = asked.made
+    if not isinstance(made, Encoder) or "embeddings" not in subject.part.gives:
+        raise Skipped("the encoder gives no embeddings")
+    assert asked.prepared is not None
+    there = 0
+    for side in asked.sides:
+        rows = np.arange(getattr(asked.corpus, "queries" if side == "query" else "products").height)
+        with unchanged_mode(made, training=False), torch.inference_mode():
+            found = made.encode_rows(asked.prepared, side, rows)
+            if found is None:
+                continue
+            batch = asked.prepared.batch(*((rows, None) if side == "query" else (None, rows)))
+            expected = {side: getattr(made(batch), side).float().numpy()}
+        there += 1
+        if not _same(asked, {side: found.float().numpy()}, expected):
+            raise Nonconformance(
+                f"many rows of the {side} side at once get vectors that differ from those of batches. Return the same "
+                "from `encode_rows`, or None."
+            )
+    if not there:
+        raise Skipped("the encoder knows no way but batches")
+
+
 def check_finite_gradients(subject: Subject) -> None:
     """In training, a loss over the vectors has finite gradients, and reaches at least one weight."""
     made = subject.made

@@ -17,7 +17,7 @@ from prodmatch_core.records import Part
 from prodmatch_core.structure import Structurer, unstructure
 from prodmatch_core.testing.benches.bench import Answer, difference
 from prodmatch_core.testing.global_state import restored, seed_all, states
-from prodmatch_core.testing.kit import EVERY_PART, Nonconformance, Skipped, checks_of
+from prodmatch_core.testing.kit import EVERY_PART, Nonconformance, Skipped, checks_of, family_of
 from prodmatch_core.testing.subject import Subject
 
 SECTIONS = (sections.DataSection, sections.LossEntry, sections.AggregatorSection, sections.CalibratorSection)
@@ -108,7 +108,7 @@ def check_unknown_key_is_refused(subject: Subject) -> None:
 
 def check_exemptions_are_of_checks(subject: Subject) -> None:
     """Whatever the record declares itself exempt from is a check, and every reason is given in words."""
-    known = {check.id for kind in (EVERY_PART, subject.spec.kind) for check in checks_of(kind)}
+    known = {check.id for kind in (EVERY_PART, family_of(subject.spec)) for check in checks_of(kind)}
     for name, reason in subject.spec.exempt.items():
         if name not in known:
             raise Nonconformance(

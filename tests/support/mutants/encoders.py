@@ -285,6 +285,15 @@ class PicklesInArrays(Shifted):
         return cls(np.load(folder / "shift.npy", allow_pickle=True)[0])
 
 
+class Hasty(WordStates):
+    """many rows of the query side at once get vectors that differ from those of batches. Return the same from
+    `encode_rows`, or None.
+    """
+
+    def encode_rows(self, prepared: Any, side: str, rows: np.ndarray) -> torch.Tensor:
+        return torch.zeros((len(rows), self.width))
+
+
 def encoder(check: str, factory: Any, *gives: str) -> Mutant:
     return mutant(
         check,
@@ -313,6 +322,7 @@ MUTANTS = [
     encoder("permutation_equivariance", Placed),
     encoder("corpus_independence", OfItsCorpus),
     encoder("one_side_alone", Together),
+    encoder("many_rows_at_once_is_the_same", Hasty),
     encoder("finite_gradients", Rooted),
     encoder("finite_gradients", Detached),
     encoder("saved_and_loaded_is_the_same", Forgets),
