@@ -145,12 +145,11 @@ def fit(job: Fitting) -> np.ndarray | None:
             )
             # A step of time counts by what it holds: a quiet night, when old conversions come and few events, must not
             # teach as much as a busy evening.
-            whole = settings.batch_size if following is not None else None
+            whole = None if following is None else settings.batch_size
             shares = (
-                my_share(
-                    proposed(train.take(pool[rows]), job, draw), accelerator, len(rows) / (whole or len(rows))
-                )
+                (share, factor * len(rows) / (whole or len(rows)))
                 for rows in batches
+                for share, factor in [my_share(proposed(train.take(pool[rows]), job, draw), accelerator)]
             )
             purpose = ("batch", at.phase, epoch, accelerator.process_index)
             gathering = functools.partial(gathered, job, accelerator.device, purpose)
@@ -277,11 +276,6 @@ def step_size(settings: Training, total: int, start: int = 0) -> Callable[[int],
     return factor
 
 
-def ramp(steps: int, start: int = 0) -> Callable[[int], float]:
-    """Return the factor of the step size that rises to 1 within `steps` and stays there; `start` steps are done."""
-    return lambda step: min((start + step + 1) / steps, 1.0)
-
-
 def proposed(examples: Examples, job: Fitting, rng: np.random.Generator) -> Examples:
     """Return a batch's examples, followed by what the member's negative generator adds to them."""
     return examples if job.negatives is None else examples.concat(job.negatives.propose(examples, rng))
@@ -305,11 +299,15 @@ def gathered(
     return (*to_tensors(job.prepared, examples, device, job.model.task.sides, own), factor)
 
 
-def my_share(examples: Examples, accelerator: Accelerator, scale: float = 1.0) -> tuple[Examples, float]:
-    """Return this process's part of a batch, and the factor that makes the mean over processes `scale` times its."""
+def ramp(steps: int, start: int = 0) -> Callable[[int], float]:
+    """Return the factor of the step size that rises to 1 within `steps` and stays there; `start` steps are done."""
+    return lambda step: min((start + step + 1) / steps, 1.0)
+
+
+def my_share(examples: Examples, accelerator: Accelerator) -> tuple[Examples, float]:
+    """Return this process's part of a batch, and the factor that makes the processes' mean the batch's mean."""
     if accelerator.num_processes == 1:
-        return examples, scale
+        return examples, 1.0
     rows = np.array_split(np.arange(len(examples)), accelerator.num_processes)[accelerator.process_index]
     share = examples.take(rows)
-    part = float(share.weight.sum() / max(examples.weight.sum(), 1e-12))
-    return share, scale * part * accelerator.num_processes
+    return share, float(share.weight.sum() / max(examples.weight.sum(), 1e-12)) * accelerator.num_processes
