@@ -28,13 +28,13 @@ def _next(state: np.ndarray) -> np.uint64:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _below(state: np.ndarray, count: int) -> int:
+def below(state: np.ndarray, count: int) -> int:
     """Return a whole number from 0 to count - 1, for counts below 2**32."""
     return np.int64(((_next(state) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _unit(state: np.ndarray) -> float:
+def unit(state: np.ndarray) -> float:
     """Return a number above 0 and at most 1."""
     return (np.float64(_next(state) >> np.uint64(11)) + 1.0) * (1.0 / 9007199254740992.0)
 
@@ -74,7 +74,7 @@ def _uniform(
         # Floyd's algorithm (Bentley and Floyd, CACM 30(9), 1987).
         for step in range(take):
             top = count - take + step
-            drawn = _below(state, top + 1)
+            drawn = below(state, top + 1)
             for i in range(step):
                 if out[i] == drawn:
                     drawn = top
@@ -90,7 +90,7 @@ def _uniform(
         # Knuth, The Art of Computer Programming 2, section 3.4.2, algorithm S.
         done = 0
         for number in range(count):
-            if _below(state, count - number) < take - done:
+            if below(state, count - number) < take - done:
                 out[done] = _allowed(number, first, exclude, low, high)
                 done += 1
 
@@ -117,7 +117,7 @@ def _weighted(
     tries = 4 * take + 16
     while done < take and tries > 0:
         tries -= 1
-        wanted = (1.0 - _unit(state)) * total
+        wanted = (1.0 - unit(state)) * total
         left, right = first, end - 1
         while left < right:
             middle = (left + right) // 2
@@ -154,7 +154,7 @@ def _weighted(
         weight = cumulative[edge] - (cumulative[edge - 1] if edge > first else 0.0)
         if taken or weight <= 0.0:
             continue
-        key = -math.log(_unit(state)) / weight
+        key = -math.log(unit(state)) / weight
         worst = int(np.argmax(keys))
         if key < keys[worst]:
             keys[worst], held[worst] = key, edge
