@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from prodmatch_blade.configs import AsymmetricConfig
 from prodmatch_core.components.loss import LEAST_WEIGHT, Learnt, Loss, Output
-from prodmatch_core.records import NoConfig
 
 
 class AsymmetricLoss(Loss):
@@ -17,13 +17,18 @@ class AsymmetricLoss(Loss):
 
     Rows of the best label are edges. The others are what the negative generator adds: products that do not follow, and
     edges turned round, whose weight is theirs in the loss (lambda_rev). The sum is divided by the edges' weights, so that a
-    row more is a term more, as in the paper: at zero vectors the loss is (1 + negatives + lambda_rev) log 2.
+    row more is a term more, as in the paper: at zero vectors and no bias it is (1 + negatives + lambda_rev) log 2.
     """
 
+    def __init__(self, config: AsymmetricConfig) -> None:
+        """Hold the bias."""
+        super().__init__()
+        self.bias = config.bias
+
     @classmethod
-    def build(cls, config: NoConfig, learnt: Learnt) -> Self:
+    def build(cls, config: AsymmetricConfig, learnt: Learnt) -> Self:
         """Make the loss."""
-        return cls()
+        return cls(config)
 
     def forward(self, output: Output) -> Tensor:
         """Return the loss, a float32 scalar."""
@@ -32,7 +37,7 @@ class AsymmetricLoss(Loss):
         source = source.float()
         target = source if target is None else target.float()
         with torch.autocast(source.device.type, enabled=False):
-            score = (source * target).sum(dim=-1)
+            score = (source * target).sum(dim=-1) + self.bias
             edge = output.labels == 0
             each = functional.softplus(torch.where(edge, -score, score))
             weights = output.weights.float()

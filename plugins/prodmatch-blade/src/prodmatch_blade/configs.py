@@ -8,7 +8,7 @@ from prodmatch_core.builtin.configs import fanouts
 from prodmatch_core.fields import Expected, at_least, below_one, non_negative, one_of, part, positive, unit_interval
 from prodmatch_core.records import Part
 
-_exponent = Expected(
+_number = Expected(
     "a number", lambda v: isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < float("inf")
 )
 
@@ -25,7 +25,7 @@ class AdaptiveConfig:
     "How fast neighbourhoods shrink as degrees grow; 0: the same number for all nodes."
     smallest: int = attrs.field(default=1, validator=at_least(1))
     "Degree up to which a node gets the most neighbours (deg_min)."
-    gamma: float = attrs.field(default=0.0, validator=_exponent)
+    gamma: float = attrs.field(default=0.0, validator=_number)
     "A neighbour is as likely as its degree to this power; 0: all the same, below 0: rare ones first."
 
 
@@ -34,7 +34,7 @@ class DualConfig:
     """`blade.dual`: a source and a target vector of every product, each read along the edges that leave or reach it."""
 
     width: int = attrs.field(default=64, validator=at_least(2))
-    "Size of the vectors, without the two coordinates that make all of one length."
+    "Size of the vectors."
     layers: int = attrs.field(default=2, validator=at_least(1))
     "How far it looks; as many as the sampler has fanouts."
     vectors: str = attrs.field(default="dual", validator=one_of("dual", "shared", "single"))
@@ -56,8 +56,8 @@ class DualConfig:
     "Steps of a walk."
     restart: float = attrs.field(default=0.3, validator=unit_interval)
     "Chance that a walk goes back to its start before a step."
-    radius: float = attrs.field(default=5.0, validator=positive)
-    "Greatest length of a vector, so that scores lie between -radius ** 2 and radius ** 2."
+    radius: float = attrs.field(default=4.5, validator=positive)
+    "Length of every vector, so that scores lie between -radius ** 2 and radius ** 2."
     cold: int = attrs.field(default=0, validator=at_least(0))
     "Products without edges read the neighbours of so many others, the nearest by their texts; 0: of none."
 
@@ -80,3 +80,11 @@ class BladeNegativesConfig:
     reverse: float = attrs.field(default=1.0, validator=non_negative)
     "Weight of an edge turned round, which is added where it is not known that way too; 0: none is."
 
+
+@attrs.frozen
+class AsymmetricConfig:
+    """`blade.asymmetric`: logistic loss of the inner product of source and target vectors."""
+
+    bias: float = attrs.field(default=-5.0, validator=_number)
+    """Added to every score, so that products at right angles are told apart already: most pairs are no edges. 0 is the
+    paper's loss."""

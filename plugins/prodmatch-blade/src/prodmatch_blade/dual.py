@@ -36,8 +36,7 @@ class DualEncoder(GraphEncoder):
     s_u = f([s_u; mean of t_v over u -> v]), t_v = f([t_v; mean of s_u over u -> v]). With two places a product, one that
     asks and one that is offered, this is one network over one graph, and any sampler serves it.
 
-    What it gives has two coordinates more than the vectors: they bring every vector to one length, so that the cosine,
-    which products are ranked by, orders them as the inner product does.
+    All vectors are of one length, so that the cosine, which products are ranked by, is the inner product but for a factor.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class DualEncoder(GraphEncoder):
     ) -> None:
         """Put the parts together; offsets from a shared vector begin as none."""
         super().__init__(config, surroundings, network, text)
-        self.width = network.width + 2
         self.offsets = nn.ModuleDict()
         if config.vectors == "shared":
             for side in surroundings.sides:
@@ -89,16 +87,10 @@ class DualEncoder(GraphEncoder):
         return DualNetwork.load(config, folder)
 
     def finished(self, side: str, vectors: Tensor) -> Tensor:
-        """Return vectors of the length `radius` whose inner products are the scores, (n, width + 2) float32."""
+        """Return vectors of the length `radius`, whose inner products are the scores, (n, width) float32."""
         if side in self.offsets:
             vectors = vectors + self.offsets[side](vectors)
-        radius = self.config.radius
-        length = vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        vectors = vectors * (radius / length).clamp(max=1.0)
-        # The other side has 0 where this coordinate is, so it changes no score and needs no gradient.
-        rest = (radius**2 - vectors.detach().square().sum(1, keepdim=True)).clamp_min(0).sqrt()
-        none = torch.zeros_like(rest)
-        return torch.cat([vectors, rest, none] if side == "query" else [vectors, none, rest], dim=1)
+        return functional.normalize(vectors, dim=1) * self.config.radius
 
 
 class DualNetwork(NodeEncoder):
@@ -117,6 +109,9 @@ class DualNetwork(NodeEncoder):
                 for side in sides
             }
         )
+        if "product" in self.mix:
+            # Both sides begin as one network: what looks alike is near before anything is learnt.
+            self.mix["product"].load_state_dict(self.mix["query"].state_dict())
         self.dropout = nn.Dropout(config.dropout)
 
     def layer(self, number: int, messages: Messages, vectors: Tensor) -> Tensor:

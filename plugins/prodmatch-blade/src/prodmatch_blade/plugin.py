@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prodmatch_blade.configs import AdaptiveConfig, BladeNegativesConfig, DualConfig
+from prodmatch_blade.configs import AdaptiveConfig, AsymmetricConfig, BladeNegativesConfig, DualConfig
 from prodmatch_core import hookimpl
 from prodmatch_core.records import CommandSpec, EncoderSpec, GraphSamplerSpec, LossSpec, NegativeGeneratorSpec
 
@@ -45,6 +45,7 @@ def prodmatch_losses() -> Iterator[LossSpec]:
         name="blade.asymmetric",
         summary="Logistic loss of source times target vector: an edge scores high, its reverse and others low.",
         factory="prodmatch_blade.asymmetric:AsymmetricLoss",
+        config=AsymmetricConfig,
         needs={"similarity", "class_labels"},
         paper=PAPER,
     )
