@@ -32,4 +32,3 @@ class MeanNodesEncoder(NodeEncoder):
         own = vectors[: messages.seeds]
         mixed = self.mix[number](torch.cat([own, weighted_mean(messages, vectors)], dim=1))
         return mixed if number + 1 == self.layers else self.dropout(functional.relu(mixed))
-

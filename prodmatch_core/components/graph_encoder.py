@@ -100,7 +100,7 @@ class GraphEncoder(Encoder):
         return False
 
     def finished(self, side: str, vectors: Tensor) -> Tensor:
-        """Return what is made of the network's vectors of one side, (n, self.width) float32; the default: themselves."""
+        """Return what is made of the network's vectors of one side, (n, self.width) float32: by default nothing."""
         return vectors
 
     @classmethod

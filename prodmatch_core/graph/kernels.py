@@ -7,6 +7,7 @@ figure 19), one stream a call, so that a batch depends on its own seed and on no
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -19,7 +20,7 @@ _TWO = np.uint64(0x94D049BB133111EB)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _next(state: np.ndarray) -> np.uint64:
+def _next(state: np.ndarray) -> Any:
     state[0] += _GOLDEN
     z = state[0]
     z = (z ^ (z >> np.uint64(30))) * _ONE
@@ -28,7 +29,7 @@ def _next(state: np.ndarray) -> np.uint64:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def below(state: np.ndarray, count: int) -> int:
+def below(state: np.ndarray, count: int) -> Any:
     """Return a whole number from 0 to count - 1, for counts below 2**32."""
     return np.int64(((_next(state) >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32))
 
@@ -64,7 +65,14 @@ def _allowed(number: int, first: int, exclude: np.ndarray, low: int, high: int) 
 
 @njit(nogil=True, cache=True)
 def _uniform(
-    state: np.ndarray, first: int, count: int, take: int, exclude: np.ndarray, low: int, high: int, out: np.ndarray
+    state: np.ndarray,
+    first: int,
+    count: int,
+    take: int,
+    exclude: np.ndarray,
+    low: int,
+    high: int,
+    out: np.ndarray,
 ) -> None:
     """Write `take` of `count` allowed edges to `out`, every subset being equally likely."""
     if take == count:
@@ -109,8 +117,8 @@ def _weighted(
 ) -> None:
     """Write `take` edges of a node to `out`, one after the other by weight among those that are left.
 
-    Drawing by weight and dropping what was drawn before does that; where it would take long, exponential keys do (Efraimidis
-    and Spirakis, Information Processing Letters 97(5), 2006).
+    Drawing by weight and dropping what was drawn before does that; where it would take long, exponential keys do
+    (Efraimidis and Spirakis, Information Processing Letters 97(5), 2006).
     """
     total = cumulative[end - 1]
     done = 0

@@ -25,7 +25,8 @@ class NeighbourSampler(GraphSampler):
 
         Args:
             graph: where neighbours are.
-            limits: for each layer, the one next to the wanted nodes first, the most neighbours of every node, (nodes,) int64
+            limits: for each layer, the one next to the wanted nodes first, the most neighbours of every node,
+            (nodes,) int64
                 or a number for all.
             weights: (edges,) chances of a node's edges relative to each other, above 0; None: all the same.
         """
@@ -71,7 +72,9 @@ class NeighbourSampler(GraphSampler):
     def chances(self, node: int) -> np.ndarray:
         """Return the chance of every edge of `node` to be the one taken, (degree,) float64."""
         row = slice(self.graph.offsets[node], self.graph.offsets[node + 1])
-        weights = np.ones(row.stop - row.start) if self.weights is None else self.weights[row].astype(np.float64)
+        weights = (
+            np.ones(row.stop - row.start) if self.weights is None else self.weights[row].astype(np.float64)
+        )
         return weights / max(weights.sum(), 1e-300)
 
     @contextmanager

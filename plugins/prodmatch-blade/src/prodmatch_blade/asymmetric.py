@@ -16,8 +16,9 @@ class AsymmetricLoss(Loss):
     """-log sigma(s_u . t_v) of edges u -> v, -log sigma(-s . t) of all other rows, both per edge.
 
     Rows of the best label are edges. The others are what the negative generator adds: products that do not follow, and
-    edges turned round, whose weight is theirs in the loss (lambda_rev). The sum is divided by the edges' weights, so that a
-    row more is a term more, as in the paper: at zero vectors and no bias it is (1 + negatives + lambda_rev) log 2.
+    edges turned round, whose weight is theirs in the loss (lambda_rev). The sum is divided by the edges' weights, so
+    that a row more is a term more, as in the paper: at zero vectors and no bias it is (1 + negatives + lambda_rev)
+    log 2.
     """
 
     def __init__(self, config: AsymmetricConfig) -> None:

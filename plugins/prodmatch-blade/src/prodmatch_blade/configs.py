@@ -5,7 +5,16 @@ from __future__ import annotations
 import attrs
 
 from prodmatch_core.builtin.configs import fanouts
-from prodmatch_core.fields import Expected, at_least, below_one, non_negative, one_of, part, positive, unit_interval
+from prodmatch_core.fields import (
+    Expected,
+    at_least,
+    below_one,
+    non_negative,
+    one_of,
+    part,
+    positive,
+    unit_interval,
+)
 from prodmatch_core.records import Part
 
 _number = Expected(
@@ -38,8 +47,8 @@ class DualConfig:
     layers: int = attrs.field(default=2, validator=at_least(1))
     "How far it looks; as many as the sampler has fanouts."
     vectors: str = attrs.field(default="dual", validator=one_of("dual", "shared", "single"))
-    """dual: two vectors a product, read along directed edges; shared: one, read along edges both ways, and from it a source
-    and a target vector by learnt offsets; single: one, which knows no direction."""
+    """dual: two vectors a product, read along directed edges; shared: one, read along edges both ways, and from it a
+    source and a target vector by learnt offsets; single: one, which knows no direction."""
     text: Part | None = part("encoder", default=None)
     "Also reads the products' texts, with a part that gives embeddings."
     learnt: bool = True
@@ -75,8 +84,8 @@ class BladeNegativesConfig:
     pool: int = attrs.field(default=256, validator=at_least(1))
     "Different products drawn for a batch, among which each edge draws its own: fewer neighbourhoods are read."
     power: float = attrs.field(default=0.0, validator=non_negative)
-    """A product is drawn as often as 1 + its known in-edges to this power; 0: all the same. Drawing by degree teaches to
-    rank rare products high, and hides what is gained for them."""
+    """A product is drawn as often as 1 + its known in-edges to this power; 0: all the same. Drawing by degree teaches
+    to rank rare products high, and hides what is gained for them."""
     reverse: float = attrs.field(default=1.0, validator=non_negative)
     "Weight of an edge turned round, which is added where it is not known that way too; 0: none is."
 

@@ -33,10 +33,11 @@ FOLLOWS, CO_VIEW = "follows", "co_view"
 class DualEncoder(GraphEncoder):
     """Source vectors read the target vectors of what follows, target vectors the source vectors of what leads there.
 
-    s_u = f([s_u; mean of t_v over u -> v]), t_v = f([t_v; mean of s_u over u -> v]). With two places a product, one that
-    asks and one that is offered, this is one network over one graph, and any sampler serves it.
+    s_u = f([s_u; mean of t_v over u -> v]), t_v = f([t_v; mean of s_u over u -> v]). With two places a product, one
+    that asks and one that is offered, this is one network over one graph, and any sampler serves it.
 
-    All vectors are of one length, so that the cosine, which products are ranked by, is the inner product but for a factor.
+    All vectors are of one length, so that the cosine, which products are ranked by, is the inner product but for a
+    factor.
     """
 
     def __init__(
@@ -70,7 +71,13 @@ class DualEncoder(GraphEncoder):
             return Surroundings(nodes, graph, texts, cls.two_sided(config))
         # Walks are part of the graph, not of the run's chance: the same graph has the same ones.
         found = walked(
-            graph, config.upto, config.walks, config.steps, config.restart, cls.two_sided(config), seeds.rng(0, "walks")
+            graph,
+            config.upto,
+            config.walks,
+            config.steps,
+            config.restart,
+            cls.two_sided(config),
+            seeds.rng(0, "walks"),
         )
         return WalkedSurroundings(nodes, found.graph, texts, cls.two_sided(config), found.via)
 
@@ -169,13 +176,15 @@ def directed_graph(
         DataError: a co-view relation is not there.
     """
     assert dataset.engagements is not None
-    between = dataset.engagements.filter((pl.col("src_kind") == "product") & (pl.col("dst_kind") == "product"))
+    between = dataset.engagements.filter(
+        (pl.col("src_kind") == "product") & (pl.col("dst_kind") == "product")
+    )
     there = set(between["relation"].unique())
     if missing := sorted(set(co_view) - there):
         known = ", ".join(sorted(there - {relation})) or "none"
         raise DataError(
-            f'{dataset.source}: no co-view relation "{missing[0]}" between products; there is {known}. Correct co_view of '
-            "blade.dual."
+            f'{dataset.source}: no co-view relation "{missing[0]}" between products; there is {known}. Correct '
+            "co_view of blade.dual."
         )
     parts: list[tuple[Any, Any, int]] = []
     for kind, names in enumerate(((relation,), tuple(co_view))):
@@ -188,7 +197,10 @@ def directed_graph(
             parts += [(2 * source, 2 * target + 1, kind), (2 * target + 1, 2 * source, kind)]
         else:
             for side in (0, 1):
-                parts += [(2 * source + side, 2 * target + side, kind), (2 * target + side, 2 * source + side, kind)]
+                parts += [
+                    (2 * source + side, 2 * target + side, kind),
+                    (2 * target + side, 2 * source + side, kind),
+                ]
     sources, targets = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     kinds = np.concatenate([np.full(len(part[0]), part[2], dtype=np.int64) for part in parts])
     count = nodes.count * (2 if two_sided else 1)

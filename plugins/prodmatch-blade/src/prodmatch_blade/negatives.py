@@ -46,7 +46,8 @@ class BladeNegatives(RowGenerator):
         drawn = np.searchsorted(self.cumulative, rng.random(self.config.pool) * self.cumulative[-1])
         pool = np.unique(np.minimum(drawn, len(self.cumulative) - 1))
         rows = np.repeat(edges, min(self.config.count, len(pool)))
-        # Weighing by how often the pool holds a product would need repetitions; a product that is likely is likelier there.
+        # Weighing by how often the pool holds a product would need repetitions; a product that is likely is likelier
+        # there.
         order = rng.random((len(edges), len(pool))).argsort(axis=1)[:, : self.config.count]
         product = pool[order.ravel()]
         query, weight = batch.query[rows], batch.weight[rows]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from prodmatch_blade.configs import AdaptiveConfig, AsymmetricConfig, BladeNegativesConfig, DualConfig
 from prodmatch_core import hookimpl
-from prodmatch_core.records import CommandSpec, EncoderSpec, GraphSamplerSpec, LossSpec, NegativeGeneratorSpec
+from prodmatch_core.records import EncoderSpec, GraphSamplerSpec, LossSpec, NegativeGeneratorSpec
 
 PAPER = "Virinchi and Saladi, BLADE, WSDM 2023"
 
