@@ -4,7 +4,7 @@ BIN := .venv/bin
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml contrib/*/pyproject.toml))
 READY := .venv/ready
 
-.PHONY: demo test lint types tests docs bench format clean
+.PHONY: demo test lint types tests docs site bench format clean
 
 demo: $(READY)
 	$(BIN)/prodmatch run pipelines/demo.toml
@@ -19,11 +19,15 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# A process a processor shares the test files; threads of their own would only get into each other's way.
 tests: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY)
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
@@ -36,8 +40,8 @@ format: $(READY)
 $(READY): pyproject.toml constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]' $(DISTRIBUTIONS:%=--editable %)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint,docs]' $(DISTRIBUTIONS:%=--editable %)
 	touch $(READY)
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site

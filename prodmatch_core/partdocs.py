@@ -50,6 +50,17 @@ def fields_of(config: type) -> Iterator[FieldDoc]:
         )
 
 
+def all_fields_of(config: type) -> Iterator[FieldDoc]:
+    """Yield the fields of a configuration class, each table followed by its own: `columns`, `columns.query`, ..."""
+    kinds = typing.get_type_hints(config)
+    for field in fields_of(config):
+        yield field
+        kind = kinds[field.name]
+        if isinstance(kind, type) and attrs.has(kind) and kind is not Part:
+            for inner in all_fields_of(kind):
+                yield attrs.evolve(inner, name=f"{field.name}.{inner.name}")
+
+
 def capabilities_text(spec: Spec, which: str) -> list[str]:
     """Return `name: what it is` of every capability a part `needs` or `gives`, by default."""
     value = getattr(spec, which)
@@ -78,7 +89,7 @@ def described(spec: Spec) -> dict[str, Any]:
         **({"bounds": bounds} if (bounds := _bounds_text(spec)) else {}),
         "example": example_of(spec),
         "exempt": [f"{check}: {reason}" for check, reason in spec.exempt.items()],
-        "fields": [attrs.asdict(field) for field in fields_of(spec.config)],
+        "fields": [attrs.asdict(field) for field in all_fields_of(spec.config)],
     }
 
 
@@ -122,7 +133,10 @@ PLACES: Mapping[str, str] = {
 
 
 def example_of(spec: Spec) -> str:
-    """Return the record's example as the table of a pipeline file, empty for kinds that no table names."""
+    """Return the record's example as the table of a pipeline file, empty for commands, which none names."""
+    if isinstance(spec, MeasureSpec):
+        name = spec.at(10).name if spec.family else spec.name
+        return to_toml({"evaluation": {"measures": [name]}}).strip()
     if spec.kind not in PLACES:
         return ""
     place = PLACES[spec.kind].strip("[]")

@@ -291,7 +291,7 @@ class Run:
 
     @functools.cached_property
     def items(self) -> pl.DataFrame:
-        """Return items.parquet: item_id, group, split of every vector kept of the task embed, valid then test."""
+        """Return items.parquet: item_id, group, split, title of the vectors kept of the task embed, valid then test."""
         return self._parquet("items.parquet")
 
     def retrieved(self) -> Retrieved:

@@ -63,8 +63,7 @@ class NeighbourAnswer(Answer):
         table, scores = self._neighbours(final, members[0])
         write_parquet(work.path / "neighbours.parquet", table)
         if self.search.labels is not None:
-            items = [work.data.rows[split].select("item_id", "group", "split") for split in ("valid", "test")]
-            write_parquet(work.path / "items.parquet", pl.concat(items))
+            write_parquet(work.path / "items.parquet", self._items())
         write_json(work.path / "mistakes.json", self._mistakes(final, scores))
         figures = assess.assess_retrieved(
             lines,
@@ -96,6 +95,17 @@ class NeighbourAnswer(Answer):
         low, high = np.nanquantile(drawn, [tail, 1 - tail]) if drawn else (np.nan, np.nan)
         value = direction_auc(there, back)
         return {"auc": value, "low": float(low), "high": float(high), "edges": len(there)}
+
+    def _items(self) -> pl.DataFrame:
+        """Return what the rows of the vectors of `valid` and then of the candidates are."""
+        data = self.work.data
+        titles = pl.Series("title", data.corpus.product_texts(("title",)), dtype=pl.String)
+        return pl.concat(
+            data.rows[split]
+            .select("item_id", "group", "split")
+            .with_columns(titles.gather(data.examples[split].product))
+            for split in ("valid", "test")
+        )
 
     def _ids(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the identifiers of queries, of candidates, and the group of each query, as objects."""

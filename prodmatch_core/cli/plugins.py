@@ -68,7 +68,7 @@ plugins.add_command(check)
 @as_json
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Describe a part: what it is, its settings, what it needs and gives, where it is defined."""
+    """Describe a part: what it is, how a file names it, its settings, what it needs and gives, where it is defined."""
     from prodmatch_core.partdocs import defined, described
 
     registry = registry_of(ctx)
@@ -138,11 +138,14 @@ def _print_part(part: dict[str, Any]) -> None:
     origin = f"{part['distribution']} {part['version']} ({part['module']}), {part['factory']}"
     place = part["defined"]
     facts = [(title, line) for title in ("needs", "gives") for line in part[title]]
-    facts += [(title, part.get(title, "")) for title in ("family", "direction", "paper")]
+    facts += [(title, part.get(title, "")) for title in ("family", "direction", "bounds", "paper")]
     facts += [("from", origin), ("defined", place)]
+    facts += [("exempt", line) for line in part["exempt"]]
     for title, line in facts:
         if line:
             click.echo(f"{title:<10} {line}")
+    if part["example"]:
+        click.echo(f"\n{textwrap.indent(part['example'], '    ')}")
     for field in part["fields"]:
         click.echo()
         default = f" = {field['default']}" if field["default"] else ""

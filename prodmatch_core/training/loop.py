@@ -172,7 +172,9 @@ def fit(job: Fitting) -> None:
 
     freeze(job.model, Phase())
     job.model.load_state_dict(best_weights)
-    accelerator.free_memory()
+    # Elsewhere this would collect the garbage of the whole process and free nothing more.
+    if torch.cuda.is_available():
+        accelerator.free_memory()
 
 
 def freeze(model: nn.Module, phase: Phase) -> None:

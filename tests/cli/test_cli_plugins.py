@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import fake_commands
 from fake_parts import fake_registry
 from prodmatch_core.plugins import PluginState, new_manager
-from prodmatch_core.records import EncoderSpec, LossSpec
+from prodmatch_core.records import EncoderSpec, LossSpec, MeasureSpec
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.testing.isolated import isolated_registry
 
@@ -75,6 +76,9 @@ def test_show_tells_fields_with_type_default_bounds_and_meaning(invoke) -> None:
         "paper      arXiv 0000.00000, section 1\n"
         "from       prodmatch-fake 1.2 (prodmatch_fake.plugin), fake.parts:Text\n"
         "\n"
+        "    [member.encoder]\n"
+        '    use = "fake.text"\n'
+        "\n"
         "  width: int = 8\n"
         "      a whole number of at least 1\n"
         "      Size of the vectors.\n"
@@ -106,6 +110,53 @@ def test_show_tells_fields_with_type_default_bounds_and_meaning(invoke) -> None:
 )
 def test_show_of_other_kinds(invoke, name: str, line: str) -> None:
     assert line in invoke("plugins", "show", name).stdout
+
+
+def test_show_tells_bounds_example_and_exemptions(invoke) -> None:
+    reason = "a search that fails every class alike is consistent"
+    spec = MeasureSpec(
+        name="spread@k",
+        summary="How far apart.",
+        factory="mine.measures:spread",
+        direction="lower",
+        bounds=(0.0, math.inf),
+        exempt={"direction_is_as_declared": reason},
+    )
+    registry = isolated_registry(spec)
+    assert invoke("plugins", "show", "spread@k", registry=registry).stdout == (
+        "spread@k (measure): How far apart.\n"
+        "\n"
+        "family     k is any whole number from 1: spread@10\n"
+        "direction  lower\n"
+        "bounds     from 0 to infinity\n"
+        "from       given 0 (given), mine.measures:spread\n"
+        f"exempt     direction_is_as_declared: {reason}\n"
+        "\n"
+        "    [evaluation]\n"
+        '    measures = ["spread@10"]\n'
+    )
+    (part,) = json.loads(invoke("plugins", "show", "spread@k", "--json", registry=registry).stdout)
+    assert (part["bounds"], part["example"], part["exempt"]) == (
+        "from 0 to infinity",
+        '[evaluation]\nmeasures = ["spread@10"]',
+        [f"direction_is_as_declared: {reason}"],
+    )
+
+
+def test_show_tells_the_fields_of_a_field_that_is_a_table(invoke) -> None:
+    told = invoke("plugins", "show", "core.pairs", registry=default_registry()).stdout
+    assert (
+        "  columns: Columns\n"
+        "      Which column of the file holds what.\n"
+        "\n"
+        '  columns.query: str = "query"\n'
+        "      a text that is not empty\n"
+        "      Query as typed.\n"
+    ) in told
+
+
+def test_show_of_a_command_has_no_table_of_a_pipeline_file(invoke) -> None:
+    assert "[" not in invoke("plugins", "show", "greet").stdout
 
 
 def test_show_as_json(invoke) -> None:

@@ -12,11 +12,12 @@ from environments import Environment, build_wheel, lay_out_wheel
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict[str, Path]:
-    """Return the wheels of the core, a plugin and the third-party example."""
+    """Return the wheels of the core, two plugins and the third-party example."""
     folder = tmp_path_factory.mktemp("wheels")
     projects = {
         "prodmatch-core": repository,
         "prodmatch-baselines": repository / "plugins" / "prodmatch-baselines",
+        "prodmatch-uncertainty": repository / "plugins" / "prodmatch-uncertainty",
         "prodmatch-example": repository / "contrib" / "prodmatch-example",
     }
     return {name: build_wheel(project, folder) for name, project in projects.items()}

@@ -1,4 +1,4 @@
-"""Installed for real: wheels of the core, a plugin and a third party's, in an environment that never saw the repository."""
+"""Installed for real: wheels of the core, two plugins and a third party's, in an environment that never saw the repository."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ epochs = 2
 learning_rate = 0.003
 
 [aggregator]
-use = "core.mean"
+use = "uncertainty.disagreement"
 
 [[calibrator]]
 use = "core.temperature"
@@ -50,7 +50,7 @@ PAIRS = "query,title\nred mug,Red mug with handle\nred mug,Garden hose\n"
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str, Path]) -> Environment:
-    """Return an environment with the three distributions; no test changes it."""
+    """Return an environment with the four distributions; no test changes it."""
     here = Environment.create(tmp_path_factory.mktemp("shop") / "venv")
     here.install(*wheels.values())
     return here
@@ -83,17 +83,18 @@ def test_the_repository_is_nowhere_on_the_path(shop: Environment, tmp_path: Path
     assert [place for place in path if Path(place).resolve().is_relative_to(repository)] == []
 
 
-def test_three_distributions_are_found_and_well(shop: Environment, tmp_path: Path) -> None:
-    assert plugins(shop, tmp_path) == dict.fromkeys(
-        ("prodmatch-core", "prodmatch-baselines", "prodmatch-example"), ("0.1.0", "ok")
-    )
+def test_four_distributions_are_found_and_well(
+    shop: Environment, tmp_path: Path, wheels: dict[str, Path]
+) -> None:
+    assert len(wheels) == 4
+    assert plugins(shop, tmp_path) == dict.fromkeys(wheels, ("0.1.0", "ok"))
 
 
-def test_a_pipeline_of_their_parts_runs_and_says_who_made_it(work: Path) -> None:
+def test_a_pipeline_of_their_parts_runs_and_says_who_made_it(work: Path, wheels: dict[str, Path]) -> None:
     metrics = json.loads((work / "runs" / "both" / "metrics.json").read_text())
     assert {"trees", "maxsim", "pipeline"} <= {line["name"] for line in metrics["lines"]}
     distributions = json.loads((work / "runs" / "both" / "provenance.json").read_text())["distributions"]
-    assert distributions["prodmatch-baselines"] == distributions["prodmatch-example"] == "0.1.0"
+    assert {name: distributions[name] for name in wheels} == dict.fromkeys(wheels, "0.1.0")
 
 
 def test_the_finished_run_scores_pairs(shop: Environment, work: Path) -> None:
@@ -144,11 +145,9 @@ def test_after_an_uninstall_its_parts_are_unknown_and_its_runs_say_so(
     author: Callable[[], Environment], tmp_path: Path, wheels: dict[str, Path], work: Path
 ) -> None:
     here = author()
-    here.install(wheels["prodmatch-baselines"], wheels["prodmatch-example"])
+    here.install(*(wheel for name, wheel in wheels.items() if name != "prodmatch-core"))
     here.run("pip uninstall -q -y prodmatch-example", tmp_path)
-    assert plugins(here, tmp_path) == dict.fromkeys(
-        ("prodmatch-core", "prodmatch-baselines"), ("0.1.0", "ok")
-    )
+    assert plugins(here, tmp_path) == dict.fromkeys(wheels.keys() - {"prodmatch-example"}, ("0.1.0", "ok"))
     assert list(here.site.glob("prodmatch_example*")) == []
     told = here.run("prodmatch validate both.toml", work, code=2)
     assert 'member[1].encoder.use: unknown encoder "example.maxsim"' in told
@@ -165,7 +164,8 @@ def test_two_distributions_that_claim_one_name_are_both_named(
     create(NewPlugin("rival", "loss"), tmp_path)
     source = folder / "src" / "prodmatch_rival" / "plugin.py"
     source.write_text(source.read_text().replace('name="rival.sharp"', 'name="example.pairwise"'))
-    here.install(wheels["prodmatch-baselines"], wheels["prodmatch-example"], build_wheel(folder, tmp_path))
+    plugins_of_the_run = [wheel for name, wheel in wheels.items() if name != "prodmatch-core"]
+    here.install(*plugins_of_the_run, build_wheel(folder, tmp_path))
     told = here.run("prodmatch validate both.toml", work, code=2)
     assert told == (
         "both.toml: 1 problem\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,14 @@ def test_neighbours_on_disk_give_the_figures_of_the_run(runs: dict[str, Run]) ->
         line["measures"]["hit_rate@1"]["value"]
     )
     assert run.neighbours.filter(pl.col("neighbour") == pl.col("query")).is_empty()
+
+
+def test_the_items_kept_of_embed_have_their_titles(runs: dict[str, Run]) -> None:
+    run = runs["embed"]
+    wrong = json.loads((run.path / "mistakes.json").read_text(encoding="utf-8"))
+    titles = dict(zip(run.items["item_id"], run.items["title"], strict=True))
+    assert wrong
+    assert [titles[each["product_id"]] for each in wrong] == [each["title"] for each in wrong]
 
 
 def test_the_vectors_kept_of_embed_have_their_items(runs: dict[str, Run]) -> None:

@@ -1,6 +1,13 @@
-"""Every part of the core keeps the laws of its kind, in more settings than its record's example."""
+"""Every part of the core keeps the laws of its kind, in more settings than its record's example; the plugins' own tests
+try theirs."""
 
 from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
 
 from prodmatch_core.testing import Case, parametrize_parts
 
@@ -28,3 +35,18 @@ TOWERS = {"mode": "two_tower"}
 )
 def test_conformance(case: Case) -> None:
     case.run()
+
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECTS = sorted(
+    file.parent for top in ("plugins", "contrib") for file in ROOT.glob(f"{top}/*/pyproject.toml")
+)
+
+
+@pytest.mark.parametrize("folder", PROJECTS, ids=lambda folder: folder.name)
+def test_every_distribution_tries_the_kit_on_its_parts(folder: Path) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    tests = "".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("tests/**/test_*.py")))
+    tried = set(re.findall(r'parametrize_parts\(\s*"([^"]+)"', tests))
+    points = set(project["entry-points"]["prodmatch"])
+    assert points <= tried or project["name"] in tried

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +123,18 @@ def test_the_report_says_who_suffers(runs: dict[str, Run]) -> None:
     assert "One threshold for every class" in page
     assert "<h3>Who suffers: the classes of the lowest utility</h3>" in page
     assert "tcm-utility-title" in page
+
+
+def test_the_report_calls_those_who_suffer_by_a_title(runs: dict[str, Run]) -> None:
+    page = (runs["with"].path / "report.html").read_text(encoding="utf-8")
+    suffering = page[page.index("<h3>Who suffers") :]
+    items = (
+        runs["with"].items.filter(pl.col("split") == "test").group_by("group", maintain_order=True).first()
+    )
+    told = re.findall(r'<th scope="row">([^<]+)</th>.*?<td>([^<]+)</td></tr>', suffering)
+    titles = dict(zip(items["group"].cast(pl.String), items["title"], strict=True))
+    assert told
+    assert {name: unescape(title) for name, title in told} == {name: titles[name] for name, _ in told}
 
 
 def test_threshold_is_chosen_on_validation_and_told_on_test(runs: dict[str, Run]) -> None:

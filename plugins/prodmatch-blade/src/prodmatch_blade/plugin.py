@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from prodmatch_blade.configs import AdaptiveConfig, AsymmetricConfig, BladeNegativesConfig, DualConfig
 from prodmatch_core import hookimpl
-from prodmatch_core.records import EncoderSpec, GraphSamplerSpec, LossSpec, NegativeGeneratorSpec
+from prodmatch_core.records import CommandSpec, EncoderSpec, GraphSamplerSpec, LossSpec, NegativeGeneratorSpec
 
 PAPER = "Virinchi and Saladi, BLADE, WSDM 2023"
 
@@ -62,4 +62,14 @@ def prodmatch_graph_samplers() -> Iterator[GraphSamplerSpec]:
         needs={"engagements"},
         gives={"blocks"},
         paper=PAPER,
+    )
+
+
+@hookimpl
+def prodmatch_commands() -> Iterator[CommandSpec]:
+    """Return the command that recommends."""
+    yield CommandSpec(
+        name="recommend",
+        summary="Rank what is bought after a product, with titles.",
+        factory="prodmatch_blade.commands.recommend:recommend",
     )

@@ -17,6 +17,10 @@ BINS = 2048
 "Bins of similarity from -1 to 1, each 0.001 wide."
 BLOCK_BYTES = 1 << 26
 "Memory of one thread's block of similarities."
+LANES = 8
+"Counters of each bin while a class is counted."
+CHUNK = 4096
+"Similarities placed into bins before they are counted."
 MANY = 20_000
 "Candidates from which several threads are worth their while."
 
@@ -110,9 +114,10 @@ def _cuts(ends: np.ndarray, step: int) -> list[int]:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _bin(similarity: float, bins: int) -> int:
+def _bin(similarity: float, bins: int) -> np.int32:
     place = (similarity + np.float32(1.0)) * np.float32(0.5 * bins)
-    return min(max(int(place), 0), bins - 1)
+    place = place if place > 0 else np.float32(0.0)  # also where it is not a number
+    return np.int32(place if place < bins - 1 else np.float32(bins - 1))
 
 
 @njit(cache=True, nogil=True)
@@ -127,31 +132,25 @@ def _count(
     negative: np.ndarray,
 ) -> None:
     bins = positive.shape[1]
-    width = block.shape[1]
-    # Several counters, because neighbours often share a bin and an addition would wait for the one before.
-    counts = np.zeros((4, bins), dtype=np.int32)
-    places = np.zeros(4 * (width // 4), dtype=np.int32)
-    scale = np.float32(0.5 * bins)
+    # Several counters a bin, side by side, because neighbours often share a bin and an addition would wait for the one
+    # before. Places are unsigned so that no index is looked at for being negative, and few enough to stay in the cache.
+    counts = np.zeros(LANES * bins, dtype=np.int32)
+    places = np.zeros(CHUNK, dtype=np.uint32)
     for i in range(block.shape[0]):
         number = numbers[i]
-        for j in range(len(places)):
-            places[j] = np.int32((block[i, j] + np.float32(1.0)) * scale)
-        for j in range(0, len(places), 4):
-            counts[0, min(max(places[j], 0), bins - 1)] += 1
-            counts[1, min(max(places[j + 1], 0), bins - 1)] += 1
-            counts[2, min(max(places[j + 2], 0), bins - 1)] += 1
-            counts[3, min(max(places[j + 3], 0), bins - 1)] += 1
-        for j in range(len(places), width):
-            counts[0, _bin(block[i, j], bins)] += 1
+        for begin in range(0, block.shape[1], CHUNK):
+            part = block[i, begin : begin + CHUNK]
+            for j in range(len(part)):
+                places[j] = np.uint32(_bin(part[j], bins)) * np.uint32(LANES) + np.uint32(j % LANES)
+            for j in range(len(part)):
+                counts[places[j]] += 1
         for place in range(begins[number], stops[number]):
             j = columns[place]
             bin_ = _bin(block[i, j], bins)
-            counts[0, bin_] -= 1
+            counts[LANES * bin_] -= 1
             if j != own[i]:
                 positive[number, bin_] += 1
         if i + 1 == block.shape[0] or numbers[i + 1] != number:
-            for bin_ in range(bins):
-                negative[number, bin_] += (
-                    counts[0, bin_] + counts[1, bin_] + counts[2, bin_] + counts[3, bin_]
-                )
+            for place in range(len(counts)):
+                negative[number, place // LANES] += counts[place]
             counts[:] = 0

@@ -59,7 +59,7 @@ def sections(run: Run) -> list[Section]:
             f"alike); mean utility {mean_utility(curves):.4f}. {_left_out(curves.singles)}</p>",
             "</div></div>",
             "<h3>Who suffers: the classes of the lowest utility</h3>",
-            _table("Who suffers", segments.worst(at, test.classes, 10), classes=True),
+            _table("Who suffers", segments.worst(at, test.classes, test.examples, 10), classes=True),
         ]
     )
     note = (
@@ -117,12 +117,16 @@ def _table(caption: str, rows: Sequence[Served], *, classes: bool = False) -> st
     head = "".join(
         f'<th scope="col"{number if place else ""}>{escape(name)}</th>' for place, name in enumerate(heads)
     )
+    if classes:
+        head += '<th scope="col">one of its items</th>'
     body = []
     for row in rows:
         cells = [f"{row.items:,}", f"{row.accepted:.1%}", f"{row.false_accepts:.2%}", f"{row.utility:.3f}"]
         if not classes:
             cells = [f"{row.classes:,}", *cells, f"{row.poor:,}"]
         shown = "".join(f"<td{number}>{cell}</td>" for cell in cells)
+        if classes:
+            shown += f"<td>{escape(row.example)}</td>"
         body.append(f'<tr><th scope="row">{escape(row.name)}</th>{shown}</tr>')
     return (
         f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'

@@ -28,6 +28,7 @@ class Served:
         false_accepts: mean over the classes of the share of pairs with one end in the class that are accepted.
         utility: mean over the classes.
         poor: how many of them have a utility below POOR.
+        example: of a single class, what one of its items is called.
     """
 
     name: str
@@ -37,9 +38,10 @@ class Served:
     false_accepts: float
     utility: float
     poor: int
+    example: str = ""
 
     @classmethod
-    def of(cls, name: str, at: Curves, chosen: np.ndarray) -> Served:
+    def of(cls, name: str, at: Curves, chosen: np.ndarray, example: str = "") -> Served:
         """Return what the classes that `chosen` selects, mask or indices, get at the curves' one threshold."""
         utility = at.utility[chosen, 0]
         return cls(
@@ -50,6 +52,7 @@ class Served:
             float(1 - at.rejected[chosen, 0].mean()),
             float(utility.mean()),
             int((utility < POOR).sum()),
+            example,
         )
 
 
@@ -71,10 +74,10 @@ def by_name(at: Curves, segments: Sequence[str]) -> list[Served]:
     return sorted(found, key=lambda segment: segment.utility)
 
 
-def worst(at: Curves, names: Sequence[str], count: int) -> list[Served]:
+def worst(at: Curves, names: Sequence[str], examples: Sequence[str], count: int) -> list[Served]:
     """Return the `count` classes of the lowest utility, worst first."""
     order = np.argsort(at.utility[:, 0], kind="stable")[:count]
-    return [Served.of(names[number], at, np.array([number])) for number in order]
+    return [Served.of(names[number], at, np.array([number]), examples[number]) for number in order]
 
 
 def rates(found: ClassHistograms, threshold: float) -> dict[str, Any]:

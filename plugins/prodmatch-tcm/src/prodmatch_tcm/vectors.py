@@ -21,15 +21,22 @@ class SplitPairs:
     Attributes:
         histograms: of every class of two items or more; classes are row numbers of `names`.
         names: (groups,) object, name of each group.
+        titles: (groups,) object, what the first item of each group is called.
     """
 
     histograms: ClassHistograms
     names: np.ndarray
+    titles: np.ndarray
 
     @property
     def classes(self) -> list[str]:
         """Return the names of the classes in the histograms' order."""
         return [str(name) for name in self.names[self.histograms.classes]]
+
+    @property
+    def examples(self) -> list[str]:
+        """Return what an item of each class is called, in the histograms' order."""
+        return [str(title) for title in self.titles[self.histograms.classes]]
 
 
 def pairs_of(run: Run, split: str) -> SplitPairs:
@@ -47,7 +54,8 @@ def pairs_of(run: Run, split: str) -> SplitPairs:
             f"{run.path}: a run of the task {run.task.name} has no groups of items to serve with one threshold. "
             "Name a run of the task embed."
         )
-    groups = run.items.filter(pl.col("split") == split)["group"].to_numpy()
+    items = run.items.filter(pl.col("split") == split)
+    groups = items["group"].to_numpy()
     member = next(line["name"] for line in run.metrics["lines"][::-1] if line["kind"] == "pipeline")
     files = sorted((run.path / "members").glob("*/predictions.safetensors"))
     try:
@@ -62,11 +70,11 @@ def pairs_of(run: Run, split: str) -> SplitPairs:
             f"{files[0]}: has {len(vectors)} vectors of the split {split}, and items.parquet {len(groups)} items. "
             "Run the pipeline again."
         )
-    names, labels = np.unique(groups.astype(str), return_inverse=True)
+    names, first, labels = np.unique(groups.astype(str), return_index=True, return_inverse=True)
     found = class_histograms(cosine_scorer(vectors, vectors), np.arange(len(labels)), labels)
     if not len(found.classes):
         raise RunError(
             f"{run.path}: no class of the split {split} has two items, so no threshold can be judged. "
             "Give the split groups of two items."
         )
-    return SplitPairs(found, names.astype(object))
+    return SplitPairs(found, names.astype(object), items["title"].to_numpy()[first])

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from prodmatch_tcm.segments import Served
 
+TITLE = 48
+"Columns of a title in the table."
 HEADS = ("segment", "classes", "items", "own accepted", "others accepted", "utility", "poor")
 
 
@@ -87,7 +89,7 @@ def threshold(
     parts = (
         segments.by_name(at, _segments(segment_file, test.classes)) if segment_file else segments.by_size(at)
     )
-    suffering = segments.worst(at, test.classes, count)
+    suffering = segments.worst(at, test.classes, test.examples, count)
     validation, told = segments.rates(valid.histograms, chosen), segments.rates(test.histograms, chosen)
     if as_json:
         print_json(
@@ -119,13 +121,15 @@ def threshold(
 def _print(rows: Sequence[Served], *, classes: bool = False) -> None:
     """Print a table of segments, or of single classes, of which there is nothing to count."""
     from prodmatch_core.cli.tables import print_table
+    from prodmatch_core.report.svg import shorten
 
-    heads: tuple[str, ...] = ("class", *HEADS[2:-1]) if classes else HEADS
+    heads: tuple[str, ...] = ("class", *HEADS[2:-1], "one of its items") if classes else HEADS
     cells = []
     for row in rows:
         told = [str(row.items), f"{row.accepted:.1%}", f"{row.false_accepts:.2%}", f"{row.utility:.3f}"]
-        cells.append([row.name, *(told if classes else [str(row.classes), *told, str(row.poor)])])
-    print_table(heads, cells, right=range(1, len(heads)))
+        ends = [*told, shorten(row.example, TITLE)] if classes else [str(row.classes), *told, str(row.poor)]
+        cells.append([row.name, *ends])
+    print_table(heads, cells, right=range(1, len(heads) - classes))
 
 
 def _segments(path: Path, classes: Sequence[str]) -> list[str]:
