@@ -223,18 +223,18 @@ together.
 
 The arms: *shallow* is `core.node_vectors`, two free vectors a product; all others are `blade.dual` with texts and
 learnt vectors, width 64, two layers, and differ in what their name says. *single*: one vector a product, no reverse
-term. *dual*: a source and a target vector, 4 neighbours a node and layer. *shared*: one vector read along edges both
-ways, and offsets to source and target. *adaptive a*: k(v) falls with degree to the power -a, and its largest value is
-chosen so that the mean of min(degree, k) is that of the fixed sampler: the budget is equal. *walks*: products of
-fewer than 8 neighbours are brought to 8 by random walks. The loss of all is a softmax over the batch and a tenth of
-`blade.asymmetric` with 2 negatives and a reverse term; *paper's loss alone* leaves the softmax out and has 8. Six epochs at
-most; the best is picked on validation edges. Models and epochs are small, so that a page takes an hour of one core:
-differences are to be read, not levels.
+term. *dual*: a source and a target vector, 4 neighbours a node and layer. *shared*: one vector read along edges
+both ways, and offsets to source and target. *adaptive a*: k(v) falls with degree to the power -a, and its largest
+value is chosen so that the mean of min(degree, k) is that of the fixed sampler: the budget is equal. *walks*:
+products of fewer than 8 neighbours are brought to 8 by random walks. The loss of all is a softmax over the batch
+and a tenth of `blade.asymmetric` with 2 negatives and a reverse term; *paper's loss alone* leaves the softmax out
+and has 8. Six epochs at most; the best is picked on validation edges. Models and epochs are small, so that a page
+takes an hour of one core: differences are to be read, not levels.
 """
 READING = """
 ## Published, beside ours
 
 The paper reports +6% to +230% HitRate and MRR over its baselines and +10.5% direction AUC on public and proprietary
-graphs far larger than these. Its sampler's exact law is not published; `blade.adaptive` is a family that contains the
-fixed sampler.
+graphs far larger than these. Its sampler's exact law is not published; `blade.adaptive` is a family that contains
+the fixed sampler.
 """

@@ -200,8 +200,8 @@ def page(rows: dict[tuple[str, str], dict[str, float]]) -> str:
         "    python benchmarks/graph_sampling.py",
         "",
         "Floors: fixed fan-outs at least 1.8 times the best correct DGL configuration, degree-adaptive at least 6",
-        f"times DGL called for each fan-out. Fixed: {FANOUT} neighbours a node and hop; adaptive: {MOST} falling with the",
-        "degree to 2.",
+        f"times DGL called for each fan-out. Fixed: {FANOUT} neighbours a node and hop; adaptive: {MOST}, falling",
+        "with the degree to 2.",
         "DGL's graphs have numbers of 64 bits; with 32 its fused sampler is wrong.",
     ]
     for size in dict.fromkeys(size for size, _ in rows):
@@ -227,10 +227,10 @@ def page(rows: dict[tuple[str, str], dict[str, float]]) -> str:
         f"time an edge of the graph, by its edges: {told}. Constant but for the caches: linear in edges.",
         "",
         "A graph holds 8 bytes a node and 12 an edge, 14 where edges have relations; the file is mapped, so a process",
-        "holds what it touches. Weighted and gamma sampling add 8 an edge, a sampler 4 a node for each thread. By this law 10^8",
+        "holds what it touches. Weighted sampling adds 8 an edge, a sampler 4 a node for each thread. By this law 10^8",
         "edges over 10^7 nodes are 1.3 GB, mapped.",
         "",
-        "Making the graph from edge lists is two counting sorts. Seconds of processor time, drawing the edges included: "
+        "Making the graph from edge lists is two counting sorts. Seconds of processor time, drawing edges included: "
         + ", ".join(
             f"{row['built']:.1f} for {int(size.split(':')[1]):,}"
             for (size, name), row in rows.items()
