@@ -66,7 +66,8 @@ class NodeEmbeddings:
         dirty = np.zeros(graph.nodes, dtype=bool)
         dirty[changed] = True
         dirty[self.graph.nodes :] = True
-        layers, counts = [], []
+        layers: list[Tensor] = []
+        counts: list[int] = []
         for number in range(-1, encoder.layers):
             if number >= 0:
                 dirty = _readers(graph, dirty) | dirty | edges
