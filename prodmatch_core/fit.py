@@ -61,7 +61,8 @@ def check(pipeline: PipelineFile, registry: Registry) -> Iterator[Problem]:
             )
     gives = {"out_of_fold"} | set().union(*(member.encoder.gives for member in pipeline.member))
     if pipeline.aggregator is not None:
-        yield from _needs(pipeline.aggregator.part, "aggregator", gives, registry, "no member")
+        costs = {"costs"} if task.name == "match" else set()
+        yield from _needs(pipeline.aggregator.part, "aggregator", gives | costs, registry, "no member")
         gives |= pipeline.aggregator.part.gives
     for index, section in enumerate(pipeline.calibrator):
         yield from _needs(section.part, f"calibrator[{index}]", gives, registry, "no earlier part")

@@ -10,6 +10,10 @@ from pathlib import Path
 from prodmatch_core.errors import RunError
 
 
+class HeldError(RunError):
+    """Another process holds the lock."""
+
+
 @contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file `path` while the block runs, and remove it afterwards.
@@ -22,7 +26,8 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         what: what is being written, named in the error.
 
     Raises:
-        RunError: another process holds the lock, or the file cannot be made.
+        HeldError: another process holds the lock.
+        RunError: the file cannot be made.
     """
     try:
         import fcntl
@@ -39,7 +44,7 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         except OSError:
             holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             os.close(handle)
-            raise RunError(
+            raise HeldError(
                 f"{what}: is being written by another run (process {holder}). Wait for it, stop it, or choose another "
                 "--out."
             ) from None

@@ -9,9 +9,8 @@ import attrs
 import numpy as np
 import polars as pl
 
-from prodmatch_core.components.aggregator import MemberPredictions
+from prodmatch_core.components.aggregator import Cost, MemberPredictions, Pairs
 from prodmatch_core.components.calibrator import Decisions, match_score
-from prodmatch_core.data.corpus import Examples
 from prodmatch_core.data.dataset import LabelScheme
 
 
@@ -39,35 +38,41 @@ class MemberTable:
         found = self.tables[member].get(f"{split}.uncertainty")
         return np.full(len(self.of(member, split)), np.nan) if found is None else found
 
-    def members(self, split: str, examples: Examples, groups: np.ndarray) -> MemberPredictions:
+    def members(
+        self, split: str, pairs: Pairs, groups: np.ndarray, costs: Sequence[Cost] = ()
+    ) -> MemberPredictions:
         """Return all members' predictions on one split, as aggregators read them."""
         unsure = [self.uncertainty_of(member, split) for member in range(len(self.names))]
-        return stack(self.names, [table[split] for table in self.tables], unsure, examples, groups)
+        return stack(self.names, [table[split] for table in self.tables], unsure, pairs, groups, costs)
 
 
 def stack(
     names: Sequence[str],
     tables: Sequence[np.ndarray],
     uncertainty: Sequence[np.ndarray],
-    examples: Examples,
+    pairs: Pairs,
     groups: np.ndarray,
+    costs: Sequence[Cost] = (),
 ) -> MemberPredictions:
-    """Return the members' predictions on `examples`, whose groups are `groups`, as aggregators read them.
+    """Return the members' predictions on `pairs`, whose groups are `groups`, as aggregators read them.
 
     Args:
         names: the members.
         tables: each member's probabilities, (n, classes) float64.
         uncertainty: how unsure each member is, (n,) float64, NaN where it did not say.
-        examples: the rows.
+        pairs: the rows.
         groups: (n,) int64.
+        costs: what each member costs, where it was measured.
     """
     return MemberPredictions(
         names=tuple(names),
         probabilities=np.stack(tables, axis=1),
-        labels=examples.label,
+        labels=pairs.examples.label,
         groups=groups,
-        weights=examples.weight.astype(np.float64),
+        weights=pairs.examples.weight.astype(np.float64),
         uncertainty=np.stack(uncertainty, axis=1),
+        pairs=pairs,
+        costs=tuple(costs),
     )
 
 

@@ -49,6 +49,7 @@ CAPABILITIES: Mapping[str, str] = {
     "neighbours": "the ranked neighbours of every item",
     # what members and aggregators give
     "out_of_fold": "predictions on training rows by models that did not see them",
+    "costs": "what each member's predictions cost, measured",
     "uncertainty": "a number per prediction that says how unsure it is",
 }
 "The vocabulary of `needs` and `gives`, with the words errors use for them."

@@ -23,7 +23,7 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ import attrs
 from prodmatch_core.errors import RunError
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
     from prodmatch_core.data.dataset import LabelScheme
@@ -67,6 +68,23 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON with sorted keys; not-a-number becomes null, because JSON has no word for it."""
     write_text(path, json.dumps(plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays, with notes in the header, as safetensors.
+
+    The library writes an array as it lies in memory: one in another order than C's would be read back as another.
+    """
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file(
+        {name: np.asarray(array, order="C") for name, array in arrays.items()},
+        path,
+        dict(notes or {}) or None,
+    )
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:

@@ -152,6 +152,8 @@ class Member:
     "Picks the neighbourhoods a graph encoder reads."
     training: Training = attrs.field(factory=Training)
     "How it is fitted."
+    optional: bool = False
+    "Whether the run goes on without the member where it cannot be fitted; the report names it, and why."
 
 
 @attrs.frozen

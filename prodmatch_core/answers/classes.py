@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from prodmatch_core.answers.work import Answer, Arrays, Work
-from prodmatch_core.components.aggregator import Combined
+from prodmatch_core.components.aggregator import Combined, Pairs
 from prodmatch_core.components.calibrator import Decisions, match_score
 from prodmatch_core.evaluation import assess, trec
 from prodmatch_core.predictions import MemberTable, frame_of
@@ -63,7 +63,7 @@ class ClassAnswer(Answer):
 
     def _aggregate(self, table: MemberTable) -> dict[str, Decisions]:
         work, section = self.work, self.work.pipeline.aggregator
-        examples, scheme = work.data.examples, work.data.scheme
+        scheme = work.data.scheme
         if section is None:
             return {
                 split: self._decisions(split, Combined(table.of(0, split), table.uncertainty_of(0, split)))
@@ -71,7 +71,9 @@ class ClassAnswer(Answer):
             }
         aggregator = section.part.spec.load().build(section.part.config, scheme)
         if "train" in table.splits:
-            members = table.members("train", examples["train"], self.groups["train"])
+            fit_data = work.fit_data()
+            pairs = Pairs(fit_data.corpus, fit_data.train, fit_data.dataset)
+            members = table.members("train", pairs, self.groups["train"], work.costs)
             aggregator.fit(members, seeds.rng(work.seed, "aggregator"))
         folder = work.path / "aggregator"
         with saving(folder):
@@ -79,7 +81,9 @@ class ClassAnswer(Answer):
             aggregator.save(folder)
         combined = {}
         for split in table.splits:
-            result = aggregator.combine(table.members(split, examples[split], self.groups[split]))
+            pairs = Pairs(work.data.corpus, work.data.examples[split])
+            read = table.members(split, pairs, self.groups[split]).of(aggregator.reads(table.names))
+            result = aggregator.combine(read)
             combined[split] = self._decisions(split, result)
         return combined
 

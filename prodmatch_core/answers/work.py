@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from prodmatch_core.components.aggregator import Cost
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.records import MeasureSpec
@@ -32,6 +33,8 @@ class Work:
     dataset: Dataset
     data: TaskData
     path: Path
+    costs: tuple[Cost, ...] = ()
+    "What each member costs, where the aggregator needs it."
 
     @property
     def seed(self) -> int:

@@ -38,6 +38,8 @@ def pair(found: Mapping[str, Any], top: int) -> None:
             for out in found["members"]
         ]
         print_table(["member", "adds", "agrees", "decided without it", ""], rows, right=[1])
+    if "contributions" in found:
+        _print_contributions(found["contributions"], decided)
     click.echo(f"\nwords: what each adds to {decided}; it is taken away and the pair decided again")
     names = list(words[0]["members"]) if words else []
     shown_members = names if len(names) > 1 else []
@@ -148,6 +150,26 @@ def _print_steps(found: Mapping[str, Any]) -> None:
         ],
         right=range(2, 2 + len(labels)),
     )
+
+
+def _print_contributions(found: Mapping[str, Any], decided: str) -> None:
+    """Print what adds up to the aggregator's score of each label, with bars for the one decided."""
+    click.echo(f"\nscores: how the aggregator's add up, {found['unit']}")
+    labels = list(found["base"])
+    largest = max((abs(source["values"][decided]) for source in found["sources"]), default=0.0)
+    rows: list[Sequence[Cell]] = [
+        ["where nothing is known", *(f"{found['base'][label]:+.3f}" for label in labels), ""]
+    ]
+    rows += [
+        [
+            source["source"],
+            *(f"{source['values'][label]:+.3f}" for label in labels),
+            Bar(source["values"][decided], largest, WIDEST),
+        ]
+        for source in found["sources"]
+    ]
+    rows.append(["score", *(f"{found['total'][label]:+.3f}" for label in labels), ""])
+    print_table(["", *labels, f"for {decided}"], rows, right=range(1, 1 + len(labels)))
 
 
 def _decides(step: Mapping[str, Any]) -> str:

@@ -33,6 +33,14 @@ data_root: Callable[[F], F] = click.option(
 skip_bad_rows: Callable[[F], F] = click.option(
     "--skip-bad-rows", is_flag=True, help="Leave out rows that cannot be read; they are counted and listed."
 )
+jobs: Callable[[F], F] = click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Members fitted side by side at most, as far as memory goes.",
+)
 replicates: Callable[[F], F] = click.option(
     "--replicates",
     metavar="N",

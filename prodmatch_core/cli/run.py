@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from prodmatch_core.cli import registry_of
 from prodmatch_core.cli.options import (
     as_json,
     data_root,
+    jobs,
     pipeline_file,
     print_json,
     read_context,
@@ -19,6 +20,9 @@ from prodmatch_core.cli.options import (
     skip_bad_rows,
 )
 from prodmatch_core.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from prodmatch_core.rundir import Run
 
 RUNS = Path("runs")
 "Where runs go that are given no --out."
@@ -46,6 +50,7 @@ COLUMNS = 4
 @settings
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
 @skip_bad_rows
+@jobs
 @click.option("--quiet", is_flag=True, help="No progress; only the results.")
 @as_json
 @click.pass_context
@@ -57,6 +62,7 @@ def run(
     settings: tuple[str, ...],
     overwrite: bool,
     skip_bad_rows: bool,
+    jobs: int,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -82,10 +88,20 @@ def run(
     main = processes.is_main()
     with reporting(quiet or as_json or not main) as reporter:
         finished = run_pipeline(
-            pipeline, out=out, context=context, overwrite=overwrite, registry=registry, reporter=reporter
+            pipeline,
+            out=out,
+            context=context,
+            overwrite=overwrite,
+            registry=registry,
+            reporter=reporter,
+            jobs=jobs,
         )
-    if not main:
-        return
+    if main:
+        print_results(finished, as_json)
+
+
+def print_results(finished: Run, as_json: bool) -> None:
+    """Print what a finished run is worth: a table, or with `as_json` the content of metrics.json."""
     if as_json:
         print_json(finished.metrics)
         return
@@ -93,6 +109,8 @@ def run(
     print_table(["", *shown], list(result_rows(finished.metrics, shown)), right=range(1, len(shown) + 1))
     for line in ranking_notes(finished.metrics):
         click.echo(line)
+    for name, reason in finished.metrics.get("left_out", {}).items():
+        click.echo(f"left out: member {name}: {reason}")
     click.echo(f"report: {finished.path / 'report.html'}")
 
 

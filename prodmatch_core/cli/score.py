@@ -12,7 +12,9 @@ from prodmatch_core.cli import registry_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from prodmatch_core.pipeline import Pipeline
     from prodmatch_core.registry import Registry
+    from prodmatch_core.serving.cached import CachedPipeline
 
 REQUIRED = ("query", "title")
 "Columns a file of pairs must have."
@@ -48,6 +50,26 @@ ADDED = ("decided", "accepted", "for_review", "score", "uncertainty")
     show_default=True,
     help="What computes; onnx-int8 reads what `prodmatch export RUN --int8` wrote.",
 )
+@click.option(
+    "--cache",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of labels given before: pairs in it are not predicted again, others are added.",
+)
+@click.option(
+    "--cache-rows",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Labels kept at the most; the oldest make room.",
+)
+@click.option(
+    "--catalogue",
+    metavar="TEXT",
+    default="",
+    help="Version of the catalogue; labels kept under another one are not used.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.pass_context
 def score(
@@ -58,6 +80,9 @@ def score(
     batch_rows: int,
     precision: str,
     backend: str,
+    cache: Path | None,
+    cache_rows: int,
+    catalogue: str,
     quiet: bool,
 ) -> None:
     """Score a file of query-product pairs with a finished run.
@@ -67,6 +92,9 @@ def score(
     order, with the columns decided, accepted, score, uncertainty and p_LABEL for each label added, and
     for_review where a calibrator leaves pairs to a person; its ending says the format. A file of that name is
     replaced once all rows are scored. The same command goes on where an interrupted one stopped.
+
+    With --cache, a pair whose locale, texts (but for case and blanks) and catalogue version are known for this very
+    run is answered from the folder, which any number of runs may share.
     """
     from itertools import islice
 
@@ -74,6 +102,7 @@ def score(
     from prodmatch_core.data.batches import ahead, columns_of, format_of, read_batches
     from prodmatch_core.errors import DataError, did_you_mean
     from prodmatch_core.progress import reporting
+    from prodmatch_core.serving.cached import CachedPipeline
 
     format_of(out, "Name the output with one of these endings.")
     columns = columns_of(pairs)
@@ -86,11 +115,10 @@ def score(
             f"{pairs}: lacks column{'s' if len(missing) > 1 else ''} {' and '.join(missing)}; "
             f"it has {', '.join(columns)}. Rename the columns of the file. ({hints})"
         )
-    from prodmatch_core.pipeline import Pipeline
-
-    fitted = Pipeline.load(run, precision, backend)
+    fitted = _scorer(run, precision, backend, cache, cache_rows, catalogue)
+    labels = fitted.labels if isinstance(fitted, CachedPipeline) else fitted.scheme.labels
     taken = [name for name in ADDED if name in columns]
-    taken += [f"p_{label}" for label in fitted.scheme.labels if f"p_{label}" in columns]
+    taken += [f"p_{label}" for label in labels if f"p_{label}" in columns]
     if taken:
         raise DataError(
             f"{pairs}: has column{'s' if len(taken) > 1 else ''} {', '.join(taken)}, which the scores are "
@@ -104,7 +132,22 @@ def score(
             _check_texts(frame, pairs, writer.rows)
             writer.write(fitted.predict(frame))
             reporter.message(f"scored {writer.rows} rows")
+        if isinstance(fitted, CachedPipeline):
+            reporter.message(f"{fitted.hits} rows came from the cache")
     click.echo(out)
+
+
+def _scorer(
+    run: Path, precision: str, backend: str, cache: Path | None, cache_rows: int, catalogue: str
+) -> Pipeline | CachedPipeline:
+    """Return what scores; with a cache, torch is imported only for a pair that is not in it."""
+    if cache is not None:
+        from prodmatch_core.serving.cached import CachedPipeline
+
+        return CachedPipeline.open(run, cache, catalogue, cache_rows, precision, backend)
+    from prodmatch_core.pipeline import Pipeline
+
+    return Pipeline.load(run, precision, backend)
 
 
 def _key(registry: Registry, run: Path, pairs: Path, options: str) -> str:

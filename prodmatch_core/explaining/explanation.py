@@ -55,8 +55,29 @@ def explain_pair(
             }
             for out in without_each(traced, trace, averages)
         ],
+        **_contributions(traced, trace),
         "words": _words(traced, occlusion, 0),
         "words_left_out": occlusion.left_out.get(0, 0),
+    }
+
+
+def _contributions(traced: Traced, trace: Trace) -> dict[str, Any]:
+    """Return what adds up to the aggregator's scores of the first pair, where it is additive."""
+    found = traced.contributions(trace)
+    if found is None:
+        return {}
+    added = [
+        {"source": source, "values": _by_label(traced, values)}
+        for source, values in zip(found.sources, found.values[0], strict=True)
+    ]
+    total = found.base[0] + found.values[0].sum(axis=0)
+    return {
+        "contributions": {
+            "unit": found.unit,
+            "base": _by_label(traced, found.base[0]),
+            "sources": added,
+            "total": _by_label(traced, total),
+        }
     }
 
 

@@ -61,15 +61,15 @@ def without_each(traced: Traced, trace: Trace, averages: Sequence[np.ndarray]) -
     """Return the decisions without each member; none for a pipeline of one member, which has nothing else."""
     if len(trace.members) < 2:
         return []
-    final, rows = trace.final, np.arange(len(trace.examples))
+    final, rows = trace.final, np.arange(len(trace.pairs.examples))
     decided = final.probabilities[rows, final.labels]
     result = []
     for number, step in enumerate(traced.member_steps):
         tables = list(trace.members)
         tables[number] = np.broadcast_to(averages[number], tables[number].shape)
         unsure = list(trace.uncertainty)
-        unsure[number] = np.full(len(trace.examples), np.nan)
-        after = traced.pipeline.decide(tables, unsure, trace.examples)[-1]
+        unsure[number] = np.full(len(trace.pairs.examples), np.nan)
+        after = traced.pipeline.decide(tables, unsure, trace.pairs)[-1]
         result.append(
             Without(
                 step=step,

@@ -9,9 +9,10 @@ import attrs
 import numpy as np
 import polars as pl
 
+from prodmatch_core.components.aggregator import Contributions, Pairs
 from prodmatch_core.components.calibrator import Decisions
 from prodmatch_core.config import load_pipeline
-from prodmatch_core.data.corpus import Examples, frame_examples
+from prodmatch_core.data.corpus import frame_examples
 from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.sections import PipelineFile
 
@@ -33,13 +34,13 @@ class Trace:
         members: each member's class probabilities, (n, classes) float64.
         uncertainty: how unsure each member is, (n,) float64, NaN where it does not say.
         stages: after the members: the aggregator's decisions (or the only member's own), then each calibrator's.
-        examples: the pairs as they point into their corpus.
+        pairs: the pairs.
     """
 
     members: Sequence[np.ndarray]
     uncertainty: Sequence[np.ndarray]
     stages: Sequence[Decisions]
-    examples: Examples
+    pairs: Pairs
 
     @property
     def final(self) -> Decisions:
@@ -69,8 +70,9 @@ class Traced:
 
     @classmethod
     def of(cls, pipeline: Pipeline, file: PipelineFile) -> Traced:
-        """Name the steps of a pipeline by the file it was made from."""
-        members = [Step("member", member.encoder.name, member.name) for member in file.member]
+        """Name the steps of a pipeline by the file it was made from; members that nobody reads take none."""
+        read = [member for member in file.member if member.name in pipeline.names]
+        members = [Step("member", member.encoder.name, member.name) for member in read]
         first = members[0] if file.aggregator is None else Step("aggregator", file.aggregator.part.name)
         return cls(pipeline, members, [first, *(Step("calibrator", s.part.name) for s in file.calibrator)])
 
@@ -80,7 +82,18 @@ class Traced:
         Raises:
             DataError: a column is missing or a text is empty.
         """
-        corpus, examples = frame_examples(frame)
-        found = [member.predict_with_uncertainty(corpus, examples) for member in self.pipeline.members]
+        pairs = Pairs(*frame_examples(frame))
+        found = [
+            member.predict_with_uncertainty(pairs.corpus, pairs.examples) for member in self.pipeline.members
+        ]
         tables, uncertainty = zip(*found, strict=True)
-        return Trace(tables, uncertainty, self.pipeline.decide(tables, uncertainty, examples), examples)
+        return Trace(tables, uncertainty, self.pipeline.decide(tables, uncertainty, pairs), pairs)
+
+    def contributions(self, trace: Trace) -> Contributions | None:
+        """Return what adds up to the aggregator's scores, None where there is no aggregator or it cannot say."""
+        aggregator = self.pipeline.aggregator
+        if aggregator is None:
+            return None
+        return aggregator.contributions(
+            self.pipeline.members_say(trace.members, trace.uncertainty, trace.pairs)
+        )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import attrs
 import numpy as np
-from safetensors.numpy import save_file
 
 from prodmatch_core.graph.csr import Graph
+from prodmatch_core.rundir import write_arrays
 
 FILE = "graph.safetensors"
 _DTYPES = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "F32": np.float32, "F64": np.float64}
@@ -18,11 +18,11 @@ _DTYPES = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "F32": np.float32,
 def save_graph(graph: Graph, folder: Path) -> None:
     """Write a graph to `folder`."""
     arrays = {
-        field.name: np.ascontiguousarray(value)
+        field.name: value
         for field in attrs.fields(Graph)
         if isinstance(value := getattr(graph, field.name), np.ndarray)
     }
-    save_file(arrays, folder / FILE, {"relations": json.dumps(graph.relations)})
+    write_arrays(folder / FILE, arrays, {"relations": json.dumps(graph.relations)})
 
 
 def load_graph(folder: Path) -> Graph:

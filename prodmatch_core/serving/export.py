@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from prodmatch_core.components.aggregator import Pairs
 from prodmatch_core.components.calibrator import Decisions
 from prodmatch_core.components.encoder import Batch
 from prodmatch_core.data.corpus import Corpus, Examples, frame_examples
@@ -218,7 +219,7 @@ def measure(
             "bytes": {"before": os.path.getsize(weights), "after": os.path.getsize(file)},
             "pairs_per_second": {"before": rows.height / seconds, "after": rows.height / light_seconds},
         }
-    first, second = (_decided(traced, said, examples) for said in (before, after))
+    first, second = (_decided(traced, said, Pairs(corpus, examples)) for said in (before, after))
     return {
         "backend": BACKEND,
         "pairs": rows.height,
@@ -232,9 +233,9 @@ def measure(
     }
 
 
-def _decided(traced: Traced, said: Sequence[tuple[np.ndarray, np.ndarray]], examples: Examples) -> Decisions:
+def _decided(traced: Traced, said: Sequence[tuple[np.ndarray, np.ndarray]], pairs: Pairs) -> Decisions:
     tables, uncertainty = zip(*said, strict=True)
-    return traced.pipeline.decide(tables, uncertainty, examples)[-1]
+    return traced.pipeline.decide(tables, uncertainty, pairs)[-1]
 
 
 def _timed(

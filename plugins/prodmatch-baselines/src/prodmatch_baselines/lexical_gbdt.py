@@ -8,12 +8,13 @@ from typing import Self
 
 import lightgbm
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from prodmatch_baselines.plugin import LexicalGBDTConfig
 from prodmatch_core.components.encoder import FitData, SelfFittingEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.lexical import FEATURE_NAMES, WordFrequencies, overlap_features
+from prodmatch_core.rundir import write_arrays
 
 WORDS = "words.safetensors"
 
@@ -87,7 +88,7 @@ class LexicalGBDT(SelfFittingEncoder):
         for where, counted in self.frequencies.items():
             arrays[f"{where}.word"], arrays[f"{where}.count"] = counted.word, counted.count
             arrays[f"{where}.texts"] = np.array([counted.texts])
-        save_file(arrays, folder / WORDS)
+        write_arrays(folder / WORDS, arrays)
 
     @classmethod
     def load(cls, config: LexicalGBDTConfig, folder: Path) -> Self:

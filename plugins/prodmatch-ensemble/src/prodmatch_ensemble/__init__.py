@@ -1,0 +1,1 @@
+"""Interpretable ensembles: trees over members, Shapley values, selection under a budget."""
