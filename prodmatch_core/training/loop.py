@@ -213,7 +213,9 @@ def fit(job: Fitting) -> np.ndarray | None:
     freeze(job.model, Phase())
     if course is None:
         # A generator predicts nothing: it stays as it last was, for whoever wants to see what it writes.
-        last = {name: value for name, value in job.model.state_dict().items() if name.startswith("generator.")}
+        last = {
+            name: value for name, value in job.model.state_dict().items() if name.startswith("generator.")
+        }
         job.model.load_state_dict({**best_weights, **last})
     # Elsewhere this would collect the garbage of the whole process and free nothing more.
     if torch.cuda.is_available():
