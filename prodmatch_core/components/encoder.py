@@ -60,6 +60,21 @@ class States:
 
 
 @attrs.frozen(eq=False)
+class Links:
+    """What an encoder thinks of which relations of a graph hold between pairs of nodes, and which do.
+
+    Attributes:
+        logits: (pairs, relations) float, one yes-or-no question each.
+        present: (pairs, relations) float32, 1 where the relation holds.
+        weights: (pairs,) float32.
+    """
+
+    logits: Tensor
+    present: Tensor
+    weights: Tensor
+
+
+@attrs.frozen(eq=False)
 class Encoding:
     """What an encoder knows about a batch. What it does not give is None.
 
@@ -69,6 +84,7 @@ class Encoding:
         query_states, product_states: token states of each side before they meet.
         logits: class logits of an encoder that brings its own head in place of the task's, (batch, classes) float.
         uncertainty: how unsure such an encoder is of each example, (batch,) float of any scale.
+        links: in training, an encoder over a graph may tell links, for a loss that asks for them.
     """
 
     pair: Tensor | None = None
@@ -78,6 +94,7 @@ class Encoding:
     product_states: States | None = None
     logits: Tensor | None = None
     uncertainty: Tensor | None = None
+    links: Links | None = None
 
 
 Rows = np.ndarray | None
