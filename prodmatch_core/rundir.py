@@ -24,7 +24,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,16 @@ def write_parquet(path: Path, frame: pl.DataFrame) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise RunError(f"{path}: cannot be written: {error}. Free space or choose another --out.") from error
+
+
+def log_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the events of a log, none where there is no log; a line that a kill cut short has not been said."""
+    if not path.exists():  # members that fit themselves have no epochs to tell of
+        return []
+    *lines, rest = path.read_text(encoding="utf-8").split("\n")
+    with suppress(ValueError):
+        return [json.loads(line) for line in (*lines, rest) if line.strip()]
+    return [json.loads(line) for line in lines if line.strip()]
 
 
 @contextmanager
@@ -289,11 +299,7 @@ class Run:
 
     def log(self) -> list[dict[str, Any]]:
         """Return the lines of log.jsonl."""
-        path = self.path / "log.jsonl"
-        if not path.exists():  # members that fit themselves have no epochs to tell of
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
+        return log_lines(self.path / "log.jsonl")
 
     @property
     def task(self) -> TaskSpec:

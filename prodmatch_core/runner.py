@@ -33,13 +33,14 @@ from prodmatch_core.provenance import provenance
 from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.rundata import pairs_of, read_dataset
-from prodmatch_core.rundir import Draft, Run, saving, write_arrays, write_json, write_text
+from prodmatch_core.rundir import Draft, Run, log_lines, saving, write_arrays, write_json, write_text
 from prodmatch_core.sections import Member, PipelineFile
 from prodmatch_core.side_by_side import fit_side_by_side, reason_of
 from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.tasks.base import load_task
 from prodmatch_core.training import processes
 from prodmatch_core.training.checkpoint import Checkpoint
+from prodmatch_core.training.course import STREAM
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.member import fit_member
 
@@ -107,6 +108,8 @@ class _Runner:
     seconds: dict[str, Any] = attrs.field(factory=dict)
     left_out: dict[str, str] = attrs.field(factory=dict)
     "Optional members that could not be fitted, and why."
+    logged: set[str] = attrs.field(factory=set)
+    "Members of whose log nothing is left of a run that was stopped."
 
     def run(self, overwrite: bool) -> Run:
         """Go through all stages; what fails before a member is fitted leaves nothing behind."""
@@ -218,12 +221,8 @@ class _Runner:
             shutil.rmtree(self.path / later, ignore_errors=True)
         log = self.path / "log.jsonl"
         if log.exists():
-            kept = [
-                line
-                for line in log.read_text(encoding="utf-8").splitlines()
-                if json.loads(line)["member"] in names
-            ]
-            write_text(log, "".join(f"{line}\n" for line in kept))
+            kept = [event for event in log_lines(log) if event["member"] in names]
+            write_text(log, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
 
     # -- members ------------------------------------------------------------------------------------------------
 
@@ -370,7 +369,8 @@ class _Runner:
         """Log an epoch and tell of it; a process that fits one member leaves the telling to the one that waits."""
         self._log_epoch(member, figures)
         plain = {"loss": figures["loss"], **figures["valid"]}
-        self.reporter.epoch(member, figures["epoch"], plain)
+        if figures["phase"] != STREAM.name:  # a step of time is no line of its own
+            self.reporter.epoch(member, figures["epoch"], plain)
         if self.log.name == "log.jsonl":
             self.registry.announce("prodmatch_epoch_finished", run=run, member=member, metrics=plain)
 
@@ -390,13 +390,18 @@ class _Runner:
     def _log_epoch(self, member: str, figures: Mapping[str, Any]) -> None:
         """Add an epoch to the log in place of what a stopped run said of it and of later ones."""
         path = self.log
-        kept = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            event = json.loads(line)
-            if event["member"] != member or event["epoch"] < figures["epoch"]:
-                kept.append(line)
-        event = {"event": "epoch", "member": member, **figures}
-        write_text(path, "\n".join([*kept, json.dumps(event, ensure_ascii=False)]) + "\n")
+        said = json.dumps({"event": "epoch", "member": member, **figures}, ensure_ascii=False) + "\n"
+        if member in self.logged:
+            with saving(path), path.open("a", encoding="utf-8") as file:
+                file.write(said)
+            return
+        self.logged.add(member)
+        kept = [
+            json.dumps(event, ensure_ascii=False) + "\n"
+            for event in log_lines(path)
+            if event["member"] != member or event["epoch"] < figures["epoch"]
+        ]
+        write_text(path, "".join([*kept, said]))
 
     def _write_provenance(self) -> None:
         work = self.work

@@ -42,6 +42,8 @@ class ClassAnswer(Answer):
     def predictions(self, model: FittedMember) -> dict[str, np.ndarray]:
         """Return class probabilities on valid and test, (n, classes) float64, and what the member says of its doubt."""
         data = self.work.data
+        if model.ahead:
+            return dict(model.ahead)
         found: dict[str, np.ndarray] = {}
         for split in ("valid", "test"):
             found[split], unsure = model.predict_with_uncertainty(data.corpus, data.examples[split])

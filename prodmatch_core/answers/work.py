@@ -58,6 +58,7 @@ class Work:
             data.scheme,
             self.task.visible(self.dataset, data),
             data.relation,
+            log=data.log,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 import attrs
@@ -11,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from prodmatch_core.components.encoder import Links
 from prodmatch_core.data.dataset import LabelScheme
+from prodmatch_core.data.streams import EventLog, Stream
 
 LEAST_WEIGHT = 1e-12
 "Sums of weights below this count as this."
@@ -28,6 +31,9 @@ class Output:
         embeddings: (batch, width) float vectors of the items (or queries), or None.
         references: (batch, width) float vectors of the other tower (products), or None where there is one tower.
         uncertainty: (batch,) float, how unsure the member is of each example, or None.
+        links: which links of a graph the member believes in, and which there are; or None.
+        vectors: (batch, width) float, one vector an example: the pair's, or the product of its sides'; or None.
+        facts: (batch,) tensors by name, what a loss's own stream says of each example.
     """
 
     labels: Tensor
@@ -36,6 +42,9 @@ class Output:
     embeddings: Tensor | None = None
     references: Tensor | None = None
     uncertainty: Tensor | None = None
+    links: Links | None = None
+    vectors: Tensor | None = None
+    facts: Mapping[str, Tensor] = attrs.field(factory=dict)
 
     @functools.cached_property
     def similarity(self) -> Tensor:
@@ -97,6 +106,17 @@ class Loss(nn.Module, ABC):
     @abstractmethod
     def forward(self, output: Output) -> Tensor:
         """Return the loss, a float32 scalar with a gradient even where no example contributes."""
+
+    def stream(self, log: EventLog) -> Stream | None:
+        """Return the rows to learn from, each with the moment its label was known.
+
+        The default, None, leaves it to the task: every event once, with the label known when training ended.
+        """
+        return None
+
+    def figures(self) -> Mapping[str, Any]:
+        """Return what the loss has noted since it was last asked, as plain JSON, for the log of the run."""
+        return {}
 
 
 class PointwiseLoss(Loss):

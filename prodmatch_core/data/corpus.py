@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -68,30 +68,45 @@ class Examples:
     "(n,) int64, class index with 0 the best match, or number of the group; -1 where unknown."
     weight: np.ndarray
     "(n,) float32, factor of the example in losses."
+    facts: Mapping[str, np.ndarray] = attrs.field(factory=dict)
+    "(n,) arrays by name: what else losses may read of an example, such as how long an event had been watched."
 
     def __attrs_post_init__(self) -> None:
         for field, dtype in (("query", np.int64), ("product", np.int64), ("label", np.int64)):
             object.__setattr__(self, field, np.asarray(getattr(self, field), dtype=dtype))
         object.__setattr__(self, "weight", np.asarray(self.weight, dtype=np.float32))
-        lengths = {f.name: getattr(self, f.name).shape for f in attrs.fields(Examples)}
+        arrays = {name: getattr(self, name) for name in ("query", "product", "label", "weight")} | {
+            **self.facts
+        }
+        lengths = {name: array.shape for name, array in arrays.items()}
         if len(set(lengths.values())) != 1 or self.query.ndim != 1:
-            raise ValueError(f"examples need four arrays of one length, got {lengths}")
+            raise ValueError(f"examples need arrays of one length, got {lengths}")
 
     def __len__(self) -> int:
         return len(self.query)
 
     def take(self, rows: np.ndarray | slice) -> Examples:
         """Return the examples at `rows`: integer positions, a boolean mask or a slice."""
-        return Examples(self.query[rows], self.product[rows], self.label[rows], self.weight[rows])
+        facts = {name: array[rows] for name, array in self.facts.items()}
+        return Examples(self.query[rows], self.product[rows], self.label[rows], self.weight[rows], facts)
 
     def concat(self, *others: Examples) -> Examples:
-        """Return these examples followed by those of `others`, which must point into the same corpus."""
+        """Return these examples followed by those of `others`, which must point into the same corpus.
+
+        A fact that some do not know is 0 there.
+        """
         parts = (self, *others)
+        known = {name: array.dtype for part in parts for name, array in part.facts.items()}
+        facts = {
+            name: np.concatenate([part.facts.get(name, np.zeros(len(part), dtype)) for part in parts])
+            for name, dtype in known.items()
+        }
         return Examples(
             np.concatenate([part.query for part in parts]),
             np.concatenate([part.product for part in parts]),
             np.concatenate([part.label for part in parts]),
             np.concatenate([part.weight for part in parts]),
+            facts,
         )
 
     @staticmethod
@@ -148,8 +163,10 @@ def match_examples(dataset: Dataset) -> tuple[Corpus, dict[str, Examples], dict[
     examples, behind = {}, {}
     for split in SPLITS:
         part = rows.filter(pl.col("split") == split)
-        arrays = (part[name].to_numpy() for name in ("_query", "_product", "_class", "_weight"))
-        examples[split] = Examples(*arrays)
+        query, product, label, factor = (
+            part[name].to_numpy() for name in ("_query", "_product", "_class", "_weight")
+        )
+        examples[split] = Examples(query, product, label, factor)
         behind[split] = part.select(judged.columns)
     return Corpus(queries, products), examples, behind
 

@@ -27,6 +27,7 @@ from prodmatch_core.components.encoder import Encoding
 from prodmatch_core.components.loss import Output
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.data.streams import EventLog
 from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.specs import TaskSpec
 
@@ -43,6 +44,7 @@ class TaskData:
         scheme: what a label of an example, or of a pair of items, can be.
         notes: what a person should know of how the examples were made.
         relation: where examples are edges, the relation they are of.
+        log: the whole event log, for losses that say when a label was known; or None.
     """
 
     corpus: Corpus
@@ -51,6 +53,7 @@ class TaskData:
     scheme: LabelScheme
     notes: tuple[str, ...] = ()
     relation: str = ""
+    log: EventLog | None = None
 
     def groups(self, split: str, column: str) -> np.ndarray:
         """Return the number of each example's group, 0..G-1 without gaps, (n,) int64; equal numbers, equal group."""

@@ -14,6 +14,7 @@ from prodmatch_core.components.encoder import Encoding
 from prodmatch_core.components.loss import Output
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.data.streams import HOUR, NEVER, EventLog
 from prodmatch_core.data.tables import EVENTS
 from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
@@ -32,6 +33,9 @@ class ConvertTask(Task):
     The query side of an example is the event: what was asked, if anything, and its features; the product side is the
     product shown. Events are divided by time. Whether a training event has converted is what was known when the last
     training event was shown, and likewise for validation; test labels are final.
+
+    A loss that says what was known when (`Loss.stream`) trains on its own rows instead; with `convert.hourly` it goes
+    on through validation and test, where every event is predicted before anything of its hour is learnt.
     """
 
     spec = CONVERT
@@ -40,8 +44,15 @@ class ConvertTask(Task):
         """Return the events in order of time.
 
         Raises:
-            DataError: there are no events, no conversions, or too few moments to divide by.
+            DataError: there are no events, no conversions, or too few moments to divide by; or the pipeline goes on
+                learning after training and has an aggregator that needs folds.
         """
+        aggregator = pipeline.aggregator
+        if pipeline.convert.hourly and aggregator and "out_of_fold" in aggregator.part.needs:
+            raise DataError(
+                f"aggregator {aggregator.part.name} learns from folds of training, and with convert.hourly members "
+                "go on learning after it. Use another aggregator, such as core.mean."
+            )
         events = dataset.events
         if events is None:
             raise DataError(f"{dataset.source}: no table events; the task convert needs one.")
@@ -84,7 +95,8 @@ class ConvertTask(Task):
                 f"{dataset.source}: no conversion of a training event was known by {cuts[0][1]}. "
                 "Give training more time with [data.split], or a longer log."
             )
-        return TaskData(corpus, examples, rows, CONVERSION, tuple(notes))
+        log = _log(events, product, cuts[0][0], window, pipeline)
+        return TaskData(corpus, examples, rows, CONVERSION, tuple(notes), log=log)
 
     def visible(self, dataset: Dataset, data: TaskData) -> Dataset:
         """Return the data set without events and engagements: which conversions are known is the task's to say."""
@@ -120,6 +132,30 @@ def _cuts(shown: pl.Series, valid: float, test: float, source: str) -> list[tupl
             "and test. Give a longer log, or set [data.split]."
         )
     return cuts
+
+
+def _log(
+    events: pl.DataFrame, product: np.ndarray, trained: int, window: float, pipeline: PipelineFile
+) -> EventLog:
+    """Return the log as losses read it; `trained` events are of the training split, `window` is in days."""
+
+    def moments(name: str) -> np.ndarray:
+        if name not in events.columns:
+            return np.full(events.height, NEVER)
+        return events[name].cast(pl.Datetime("us")).to_physical().fill_null(NEVER).to_numpy()
+
+    shown = moments("shown_at")
+    first, last = int(shown[trained]), int(shown[-1])
+    step = round(pipeline.convert.step * HOUR)
+    begins = np.arange(first, last + step + 1, step) if pipeline.convert.hourly else np.array([first])
+    return EventLog(
+        product,
+        shown,
+        moments("converted_at"),
+        moments("engaged_at"),
+        round(window * 24 * HOUR),
+        begins,
+    )
 
 
 def _corpus(dataset: Dataset, events: pl.DataFrame) -> tuple[Corpus, np.ndarray]:

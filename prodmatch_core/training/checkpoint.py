@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import attrs
 import numpy as np
@@ -22,11 +23,12 @@ from prodmatch_core.errors import RunError
 
 @attrs.define
 class Position:
-    """Where training goes on: phase and epoch within it, epochs done in all, and what early stopping remembers."""
+    """Where training goes on: phase and epoch within it, epochs and steps done, what early stopping remembers."""
 
     phase: int = 0
     epoch: int = 0
     done: int = 0
+    taken: int = 0
     best: float = float("-inf")
     waited: int = 0
 
@@ -40,6 +42,11 @@ class Checkpoint:
     writes: bool = True
     "Whether this process writes; of several, one does, and all read."
 
+    def of(self, locale: str) -> Checkpoint:
+        """Return the checkpoint of the member's copy for a locale, a file beside this one."""
+        name = f"{self.path.stem}.{quote(locale, safe='')}{self.path.suffix}"
+        return attrs.evolve(self, path=self.path.with_name(name), key=f"{self.key}/{locale}")
+
     def write(
         self,
         position: Position,
@@ -47,8 +54,17 @@ class Checkpoint:
         best: Mapping[str, Tensor],
         optimizer: torch.optim.Optimizer,
         negatives: Mapping[str, np.ndarray] | None = None,
+        ahead: np.ndarray | None = None,
     ) -> None:
-        """Replace the file; `negatives` is what the negative generator keeps from epochs before.
+        """Replace the file.
+
+        Args:
+            position: where training stands.
+            objective: the model and its losses.
+            best: weights of the best epoch so far.
+            optimizer: its moments are kept.
+            negatives: what the negative generator keeps from epochs before.
+            ahead: what was predicted along the way, where training follows time.
 
         Raises:
             RunError: the disk is full or the folder cannot be written to; the former checkpoint is still there.
@@ -60,6 +76,8 @@ class Checkpoint:
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
         tensors |= {f"negatives/{name}": torch.from_numpy(array) for name, array in (negatives or {}).items()}
+        if ahead is not None:
+            tensors["ahead/probabilities"] = torch.from_numpy(ahead)
         # Tensors may share memory (tied weights); each is written as its own copy.
         owned = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
         temporary = self.path.with_name(f".{self.path.name}.partial")
@@ -87,9 +105,10 @@ class Checkpoint:
             return None
 
     def remove(self) -> None:
-        """Delete the file: the member is finished."""
+        """Delete the file, and those of copies for locales: the member is finished."""
         if self.writes:
-            self.path.unlink(missing_ok=True)
+            for path in [self.path, *self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}")]:
+                path.unlink(missing_ok=True)
 
 
 @attrs.frozen(eq=False)

@@ -28,11 +28,12 @@ from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
 from prodmatch_core.training.ahead import ahead
-from prodmatch_core.training.batches import class_batches, epoch_batches
+from prodmatch_core.training.batches import balanced_rows, class_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
+from prodmatch_core.training.course import RAMP, STREAM, Course
 from prodmatch_core.training.embedding import Embedder
 from prodmatch_core.training.model import MemberModel, Objective
-from prodmatch_core.training.prediction import rows_of, to_tensors
+from prodmatch_core.training.prediction import predict, rows_of, to_tensors
 
 EpochListener = Callable[[Mapping[str, Any]], None]
 "Called after every epoch with its phase, number, loss, seconds and validation figures."
@@ -46,6 +47,7 @@ class Fitting:
 
     model: MemberModel
     losses: Sequence[tuple[float, Loss]]
+    "The terms of the loss, each with its factor."
     data: FitData
     prepared: Prepared
     settings: Training
@@ -57,22 +59,46 @@ class Fitting:
     "Whether more of it is better."
     seed: int
     name: str
+    factors: Mapping[str, Sequence[float | None]] = attrs.field(factory=dict)
+    """Name of a phase -> the factor of each term in it, None where the term does not count; those of `losses` in phases
+    that are not there."""
+    locales: np.ndarray | None = None
+    "(n,) locale of each training example, or None where there are none."
+    start_counts: bool = False
+    "Whether the weights that training starts from are kept where no epoch is better."
     per_class: int = 0
     "Rows of each class in a batch; 0 shuffles."
     negatives: RowGenerator | None = None
     on_epoch: EpochListener = lambda _: None
     on_step: StepListener = lambda done, total: None
+    course: Course | None = None
+    "Steps of time to go through after all phases; then no epoch is picked, and the last weights stay."
     checkpoint: Checkpoint | None = None
     "Where training stands after each epoch is kept; none for models that are quickly made again."
 
 
-def fit(job: Fitting) -> None:
+@attrs.frozen(eq=False)
+class Outcome:
+    """What a fitting leaves beside the weights.
+
+    Attributes:
+        epochs: how many were spent, over all phases.
+        ahead: along a course, what was predicted on the way, (n, classes) float64; else None.
+    """
+
+    epochs: int
+    ahead: np.ndarray | None
+
+
+def fit(job: Fitting) -> Outcome:
     """Train `job.model` in place and leave it with the weights of its best validation epoch.
+
+    Along a course the weights are the last ones.
 
     Raises:
         RunError: the loss became infinite or not a number; the message names member, phase and epoch.
     """
-    settings, train = job.settings, job.data.train
+    settings, train, course = job.settings, job.data.train, job.course
     # bf16 needs no gradient scaling, so autocast alone does; accelerate's own setting is one per process, not member.
     # Without a GPU, accelerate joins several processes only when told that it is to use the processor.
     accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
@@ -85,21 +111,39 @@ def fit(job: Fitting) -> None:
 
     saved = job.checkpoint.read() if job.checkpoint else None
     at = saved.position if saved else Position()
+    if job.start_counts and not saved:
+        at.best = job.validate(job.model)[job.measure] * (1 if job.higher else -1)
     if saved:
         objective.load_state_dict(saved.section("objective"))
-    best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
+    best_weights: dict[str, Any] = {}
+    if course is None:
+        best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
+    foretold = [tensor.numpy() for tensor in saved.section("ahead").values()] if saved else []
     if saved and job.negatives is not None:
         job.negatives.restore({name: t.numpy() for name, t in saved.section("negatives").items()})
 
-    steps = math.ceil(len(train) / settings.batch_size)
+    first = np.arange(len(train) if course is None else course.learnt[0])
+    steps = math.ceil(len(first) / settings.batch_size)
     most = steps * sum(phase.epochs or settings.epochs for phase in settings.phase)
+    phases = settings.phase
+    if course is not None:
+        most += course.batches(settings.batch_size, course.steps)
+        phases = (
+            *phases,
+            attrs.evolve(STREAM, epochs=course.steps, learning_rate=settings.stream_rate or None),
+        )
 
-    while at.phase < len(settings.phase):
-        phase = settings.phase[at.phase]
+    while at.phase < len(phases):
+        phase = phases[at.phase]
+        following = course if at.phase == len(settings.phase) else None
         epochs = phase.epochs or settings.epochs
         freeze(job.model, phase)
+        objective.factors = list(job.factors.get(phase.name, [factor for factor, _ in job.losses]))
         optimizer = accelerator.prepare(make_optimizer(objective, phase, settings))
-        schedule = step_size(settings, epochs * steps, start=at.epoch * steps)
+        if following is None:
+            schedule = step_size(settings, epochs * steps, start=at.epoch * steps)
+        else:
+            schedule = ramp(RAMP, start=following.batches(settings.batch_size, at.epoch))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, schedule)
         if saved and at.epoch:
             saved.restore_optimizer(optimizer.optimizer)
@@ -112,13 +156,29 @@ def fit(job: Fitting) -> None:
                 job.negatives.refresh(
                     at.done, draw, Embedder(job.model.encoder, job.prepared, settings.precision)
                 )
+            if job.model.generator is not None:
+                job.model.generator.refresh(at.done, draw, job.model.judge)
+            pool = first
+            if following is not None:
+                pool = following.rows(epoch)
+                if len(asked := following.events(epoch)):
+                    foretold.append(predict(job.model, job.prepared, asked, settings.precision))
             step.train()
+            if settings.locale_share < 1 and job.locales is not None and course is None:
+                pool = balanced_rows(job.locales, settings.locale_share, draw)
             batches = (
-                class_batches(train.label, settings.batch_size, job.per_class, draw)
+                class_batches(train.label[pool], settings.batch_size, job.per_class, draw)
                 if job.per_class
-                else epoch_batches(lengths, settings.batch_size, draw)
+                else epoch_batches(lengths[pool], settings.batch_size, draw)
             )
-            shares = (my_share(proposed(train.take(rows), job, draw), accelerator) for rows in batches)
+            # A step of time counts by what it holds: a quiet night, when old conversions come and few events, must not
+            # teach as much as a busy evening.
+            whole = None if following is None else settings.batch_size
+            shares = (
+                (share, factor * len(rows) / (whole or len(rows)))
+                for rows in batches
+                for share, factor in [my_share(proposed(train.take(pool[rows]), job, draw), accelerator)]
+            )
             purpose = ("batch", at.phase, epoch, accelerator.process_index)
             gathering = functools.partial(gathered, job, accelerator.device, purpose)
             for batch, labels, weights, factor in ahead(shares, gathering, threads):
@@ -131,16 +191,19 @@ def fit(job: Fitting) -> None:
                 scheduler.step()
                 optimizer.zero_grad(set_to_none=True)
                 losses.append(loss.detach())
-                job.on_step(at.done * steps + len(losses), most)
+                at.taken += 1
+                job.on_step(at.taken, most)
 
             # A process sees its share of every batch; the factors make the mean over processes the batch's loss.
-            mean_loss = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))
+            # In a step of time nothing may have become known.
+            mean_loss = float(accelerator.reduce(torch.stack(losses).mean(), "mean")) if losses else 0.0
             if not math.isfinite(mean_loss):
                 raise RunError(
                     f"member {job.name}, phase {phase.name}, epoch {epoch + 1}: the loss is {mean_loss}. "
                     "Lower training.learning_rate, set training.clip, or use precision fp32."
                 )
-            figures = dict(job.validate(job.model))
+            figures = dict(job.validate(job.model)) if course is None else {}
+            noted = [heard for _, loss in job.losses if (heard := loss.figures())]
             at.done, at.epoch = at.done + 1, epoch + 1
             job.on_epoch(
                 {
@@ -151,30 +214,39 @@ def fit(job: Fitting) -> None:
                     "seconds": time.perf_counter() - started,
                     "valid": figures,
                     **(
-                        {"negatives": dict(found)}
-                        if job.negatives and (found := job.negatives.figures)
+                        {"negatives": dict(generator.figures)}
+                        if (generator := job.negatives or job.model.generator) and generator.figures
                         else {}
                     ),
+                    **({"noted": noted} if noted else {}),
                 }
             )
-            figure = figures[job.measure] * (1 if job.higher else -1)
-            at.waited += 1
-            if figure > at.best or math.isnan(figure):
-                at.best, at.waited, best_weights = figure, 0, copy.deepcopy(job.model.state_dict())
+            if course is None:
+                figure = figures[job.measure] * (1 if job.higher else -1)
+                at.waited += 1
+                if figure > at.best or math.isnan(figure):
+                    at.best, at.waited, best_weights = figure, 0, copy.deepcopy(job.model.state_dict())
             stop = epoch + 1 == epochs or (settings.patience and at.waited >= settings.patience)
             if stop:
                 at.phase, at.epoch, at.waited = at.phase + 1, 0, 0
             if job.checkpoint:
                 mined = job.negatives.state() if job.negatives is not None else {}
-                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer, mined)
+                foretold = [np.concatenate(foretold)] if foretold else []
+                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer, mined, *foretold)
             if stop:
                 break
 
     freeze(job.model, Phase())
-    job.model.load_state_dict(best_weights)
+    if course is None:
+        # A generator predicts nothing: it stays as it last was, for whoever wants to see what it writes.
+        last = {
+            name: value for name, value in job.model.state_dict().items() if name.startswith("generator.")
+        }
+        job.model.load_state_dict({**best_weights, **last})
     # Elsewhere this would collect the garbage of the whole process and free nothing more.
     if torch.cuda.is_available():
         accelerator.free_memory()
+    return Outcome(at.done, None if course is None else np.concatenate(foretold))
 
 
 def freeze(model: nn.Module, phase: Phase) -> None:
@@ -257,6 +329,11 @@ def gathered(
     examples, factor = share
     own = seeds.rng(job.seed, job.name, *purpose, number)
     return (*to_tensors(job.prepared, examples, device, job.model.task.sides, own), factor)
+
+
+def ramp(steps: int, start: int = 0) -> Callable[[int], float]:
+    """Return the factor of the step size that rises to 1 within `steps` and stays there; `start` steps are done."""
+    return lambda step: min((start + step + 1) / steps, 1.0)
 
 
 def my_share(examples: Examples, accelerator: Accelerator) -> tuple[Examples, float]:

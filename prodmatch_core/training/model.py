@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prodmatch_core.components.encoder import Batch, Encoder, TwoSidedEncoder
+from prodmatch_core.components.encoder import Batch, Encoder, Encoding, TwoSidedEncoder
 from prodmatch_core.components.loss import Loss, Output
 from prodmatch_core.components.negatives import StateGenerator
 from prodmatch_core.tasks.base import Task
+
+FACT = "fact:"
+"Prefix of the entries of a batch that are for losses and not for the encoder."
 
 
 class MemberModel(nn.Module):
@@ -38,12 +41,45 @@ class MemberModel(nn.Module):
             weights: (batch,) float32.
             mixing: randomness of the state generator; None (as in evaluation) leaves every state alone.
         """
+        facts = {name.removeprefix(FACT): tensor for name, tensor in batch.items() if name.startswith(FACT)}
+        if facts:
+            batch = {name: tensor for name, tensor in batch.items() if not name.startswith(FACT)}
         if self.generator is None or mixing is None:
-            return self.task.output(self.head, self.encoder(batch), labels, weights), None
+            encoding = self.encoder(batch)
+            output = self.task.output(self.head, encoding, labels, weights)
+            output.vectors, output.facts = _vectors(encoding), facts
+            return output, None
         assert isinstance(self.encoder, TwoSidedEncoder)
         mixed = self.generator.mix(self.encoder.encode(batch), labels, mixing)
         encoding = self.encoder.interact(mixed.encoding)
-        return self.task.output(self.head, encoding, mixed.labels, weights), mixed.penalty
+        output = self.task.output(self.head, encoding, mixed.labels, weights)
+        output.vectors, output.facts = _vectors(encoding), facts
+        return output, mixed.penalty
+
+    @torch.no_grad()
+    def judge(self, encoding: Encoding) -> Tensor:
+        """Return class probabilities of token states, (batch, classes) float32, in evaluation mode."""
+        assert isinstance(self.encoder, TwoSidedEncoder) and encoding.query_states is not None
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            hidden = encoding.query_states.hidden
+            labels = torch.zeros(len(hidden), dtype=torch.int64, device=hidden.device)
+            output = self.task.output(
+                self.head, self.encoder.interact(encoding), labels, torch.ones_like(labels).float()
+            )
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        assert output.logits is not None
+        return output.logits.float().softmax(dim=-1)
+
+
+def _vectors(encoding: Encoding) -> Tensor | None:
+    """Return one vector an example, where the encoder gives any."""
+    if encoding.pair is not None or encoding.query is None or encoding.product is None:
+        return encoding.pair
+    return encoding.query * encoding.product
 
 
 class Objective(nn.Module):
@@ -54,12 +90,12 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.losses = nn.ModuleList(loss for _, loss in losses)
-        self.factors = [factor for factor, _ in losses]
+        self.factors: list[float | None] = [factor for factor, _ in losses]
+        "Of each loss; None while it does not count."
 
     def forward(self, batch: Batch, labels: Tensor, weights: Tensor, mixing: np.random.Generator) -> Tensor:
         """Return the sum of the losses, and of the state generator's penalty where there is one, float32 scalar."""
         output, penalty = self.model(batch, labels, weights, mixing)
-        total = torch.stack(
-            [f * loss(output) for f, loss in zip(self.factors, self.losses, strict=True)]
-        ).sum()
+        terms = zip(self.factors, self.losses, strict=True)
+        total = torch.stack([factor * loss(output) for factor, loss in terms if factor is not None]).sum()
         return total if penalty is None else total + penalty

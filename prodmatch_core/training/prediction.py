@@ -13,7 +13,7 @@ from prodmatch_core.components.encoder import Drawn, Encoder, Encoding, Prepared
 from prodmatch_core.components.loss import Output
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.training.batches import budget_batches
-from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.model import FACT, MemberModel
 
 GPU_TOKENS = 16_384
 "Padded tokens a batch when only predicting on a GPU."
@@ -26,13 +26,14 @@ def to_tensors(
     sides: Sequence[str],
     rng: np.random.Generator | None = None,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Return the batch, labels and weights of `examples` on `device`; of the batch, only `sides`.
+    """Return the batch with its facts, labels and weights of `examples` on `device`; of the batch, only `sides`.
 
     Where `rng` is given, a step learns from the batch, and what is drawn anew for each comes from there.
     """
     rows = rows_of(examples, sides)
     drawn = rng is not None and isinstance(prepared, Drawn)
-    gathered = prepared.draw(*rows, rng) if drawn else prepared.batch(*rows)  # type: ignore[attr-defined]
+    gathered = {**(prepared.draw(*rows, rng) if drawn else prepared.batch(*rows))}  # type: ignore[attr-defined]
+    gathered |= {FACT + name: torch.from_numpy(array) for name, array in examples.facts.items()}
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in gathered.items()}
     labels = torch.from_numpy(np.ascontiguousarray(examples.label)).to(device)
     weights = torch.from_numpy(np.ascontiguousarray(examples.weight)).to(device)

@@ -1,0 +1,1 @@
+"""Delayed feedback: what was known when, and importance weights for labels that will change."""

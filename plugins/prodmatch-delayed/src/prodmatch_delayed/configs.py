@@ -1,0 +1,62 @@
+"""The fields of the parts. Imports nothing heavy: listing and validating load no part."""
+
+from __future__ import annotations
+
+import attrs
+
+from prodmatch_core.builtin.structure_configs import EventFeaturesConfig
+from prodmatch_core.fields import Expected, at_least, non_negative, one_of, part, positive
+from prodmatch_core.records import Part
+
+METHODS = (
+    "vanilla",
+    "fnw",
+    "fnc",
+    "fsiw",
+    "es_dfm",
+    "defer",
+    "defuse",
+    "dfm",
+    "exact",
+    "signals",
+    "oracle",
+)
+"The methods, in the order in which they were published; `exact` and `signals` are derived here."
+
+AT_ONCE = ("fnw", "fnc", "oracle")
+"Methods whose first label comes with the event, whatever the waiting window."
+
+_layers = Expected(
+    "a list of whole numbers of at least 1",
+    lambda v: bool(v) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in v),
+)
+
+
+@attrs.frozen
+class ImportanceConfig:
+    """`delayed.importance`: log loss on a stream of labels that will change, corrected by importance weights."""
+
+    method: str = attrs.field(default="exact", validator=one_of(*METHODS))
+    """Which stream is learnt from, and how its rows are weighed. `vanilla` corrects nothing; `oracle` knows every label
+    at once, which nobody does: the two ends of the scale. `signals` weighs by what was done before the label settled,
+    the events' `engaged_at`."""
+    wait: float = attrs.field(default=1.0, validator=non_negative)
+    "Hours between an event and its first label; `fnw`, `fnc` and `oracle` do not wait."
+    clip: float = attrs.field(default=10.0, validator=positive)
+    "Largest importance weight."
+    hidden: int = attrs.field(default=64, validator=at_least(1))
+    "Units of the hidden layer of a weight model."
+    joint: bool = False
+    "Whether weight models shape the encoder too; if not, they only read its vectors."
+    factor: float = attrs.field(default=1.0, validator=non_negative)
+    "Factor of the weight models' own losses."
+
+
+@attrs.frozen
+class EventsConfig(EventFeaturesConfig):
+    """`delayed.events`: an event's features, and what any text encoder says of its query and product."""
+
+    hidden: tuple[int, ...] = attrs.field(default=(256, 256, 128), validator=_layers)
+    "Units of each layer; the last one is the size of an event's vector."
+    text: Part | None = part("encoder", default=None)
+    "Encoder of the event's query and product; its vector is read beside the features."
