@@ -231,7 +231,7 @@ def page(rows: dict[tuple[str, str], dict[str, float]]) -> str:
     lines += [
         "An epoch that asks for every edge's source once costs a batch for each 1,024 edges. Microseconds of processor",
         f"time an edge of the graph, by its edges: {told}.",
-        "What grows is the time of a read once the graph no longer fits the processor's caches; beyond them an epoch is",
+        "What grows is the time of a read once the graph no longer fits the caches; beyond them an epoch is",
         "linear in edges.",
         "",
         "A graph holds 8 bytes a node and 12 an edge, 14 where edges have relations; the file is mapped, so a process",
