@@ -113,6 +113,9 @@ class FittedMember:
                 path = _path_of(folder, locale)
                 path.parent.mkdir(exist_ok=True)
                 _save_weights(changed(model, shared), path)
+            if self.model.generator is not None:
+                (folder / "negatives").mkdir()
+                self.model.generator.leave(folder / "negatives", self.model.judge)
         else:
             self.model.save_assets(assets)
 

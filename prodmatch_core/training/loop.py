@@ -156,6 +156,8 @@ def fit(job: Fitting) -> Outcome:
                 job.negatives.refresh(
                     at.done, draw, Embedder(job.model.encoder, job.prepared, settings.precision)
                 )
+            if job.model.generator is not None:
+                job.model.generator.refresh(at.done, draw, job.model.judge)
             pool = first
             if following is not None:
                 pool = following.rows(epoch)
@@ -212,8 +214,8 @@ def fit(job: Fitting) -> Outcome:
                     "seconds": time.perf_counter() - started,
                     "valid": figures,
                     **(
-                        {"negatives": dict(found)}
-                        if job.negatives and (found := job.negatives.figures)
+                        {"negatives": dict(generator.figures)}
+                        if (generator := job.negatives or job.model.generator) and generator.figures
                         else {}
                     ),
                     **({"noted": noted} if noted else {}),
@@ -236,7 +238,11 @@ def fit(job: Fitting) -> Outcome:
 
     freeze(job.model, Phase())
     if course is None:
-        job.model.load_state_dict(best_weights)
+        # A generator predicts nothing: it stays as it last was, for whoever wants to see what it writes.
+        last = {
+            name: value for name, value in job.model.state_dict().items() if name.startswith("generator.")
+        }
+        job.model.load_state_dict({**best_weights, **last})
     # Elsewhere this would collect the garbage of the whole process and free nothing more.
     if torch.cuda.is_available():
         accelerator.free_memory()

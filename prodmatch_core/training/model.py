@@ -56,6 +56,24 @@ class MemberModel(nn.Module):
         output.vectors, output.facts = _vectors(encoding), facts
         return output, mixed.penalty
 
+    @torch.no_grad()
+    def judge(self, encoding: Encoding) -> Tensor:
+        """Return class probabilities of token states, (batch, classes) float32, in evaluation mode."""
+        assert isinstance(self.encoder, TwoSidedEncoder) and encoding.query_states is not None
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            hidden = encoding.query_states.hidden
+            labels = torch.zeros(len(hidden), dtype=torch.int64, device=hidden.device)
+            output = self.task.output(
+                self.head, self.encoder.interact(encoding), labels, torch.ones_like(labels).float()
+            )
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        assert output.logits is not None
+        return output.logits.float().softmax(dim=-1)
+
 
 def _vectors(encoding: Encoding) -> Tensor | None:
     """Return one vector an example, where the encoder gives any."""
