@@ -1,9 +1,9 @@
 """Delayed feedback: every method beside vanilla and oracle on a stream with known truth, and on TalkingData's clicks.
 
-    PRODMATCH_DATA=DIR python benchmarks/evidence_delayed.py [--runs DIR] [--seeds 5]
+    PRODMATCH_DATA=DIR python benchmarks/evidence_delayed.py [--runs DIR] [--seeds 5] [--only WORLD] [--wait HOURS]
 
 Every arm is one file of predictions under `--runs`; one that is there is not made again, so a stopped benchmark goes
-on. The page, docs/explanation/evidence/delayed.md, is written from the files that there are, whenever an arm is done.
+on. The page, docs/explanation/evidence/delayed.md, is written from the files that there are.
 """
 
 from __future__ import annotations
@@ -76,12 +76,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs/evidence/delayed")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="seed to begin with, for processes side by side")
     parser.add_argument("--only", choices=("shop", "talkingdata", "page"))
     parser.add_argument("--wait", type=float, help="hours; only arms of this waiting window")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     for world, wait in (("shop", 1.0), ("talkingdata", 0.25), ("shop", 6.0), ("shop", 0.25)):
-        for seed in range(options.seeds):
+        for seed in range(options.first, options.seeds):
             if options.only in (None, world) and options.wait in (None, wait):
                 todo = [arm for arm in arms(world, seed, wait) if not (options.runs / arm.file).exists()]
                 made: dict[str, World] = {}
@@ -132,7 +133,12 @@ class World:
         """Train and predict one arm, and write what it said of every test event."""
         data, task = self.data, load_task("convert")
         fit = FitData(
-            data.corpus, data.examples["train"], data.examples["valid"], data.scheme, self.dataset, data.log
+            data.corpus,
+            data.examples["train"],
+            data.examples["valid"],
+            data.scheme,
+            self.dataset,
+            log=data.log,
         )
         member = pipeline_of(arm, arm.strength or "medium").member[0]
         fitted = fit_member(member, fit, task, default_registry(), arm.seed)
