@@ -175,6 +175,17 @@ def _member(member: Member, path: str, given: Given, registry: Registry) -> Iter
         yield from _needs(entry.part, f"{path}.loss[{index}]", gives, registry, f"{encoder.name} (encoder)")
     if member.negatives is not None:
         yield from _needs(member.negatives, f"{path}.negatives", gives, registry, f"{encoder.name} (encoder)")
+    if member.training.locale_share < 1 and given.task.name == "embed":
+        yield Problem(
+            f"{path}.training.locale_share",
+            "the task embed has no queries, whose locale a row would be of; remove it",
+        )
+    for index, phase in enumerate(member.training.phase):
+        if phase.per_locale and given.task.name != "match":
+            yield Problem(
+                f"{path}.training.phase[{index}].per_locale",
+                f"locales have copies in the task match, and the task is {given.task.name}; remove it",
+            )
     if member.training.measure:
         yield from measure_problems(member.training.measure, f"{path}.training.measure", given.task, registry)
 

@@ -36,6 +36,7 @@ CAPABILITIES: Mapping[str, str] = {
     "pairs": "one vector per example, both sides read together",
     "embeddings": "one vector per query and per product, comparable by cosine",
     "nodes": "one vector per graph node",
+    "links": "which relations of a graph hold between the nodes of a pair, asked in training",
     "directed": "source vectors on the query side, target vectors on the product side",
     "probabilities": "class probabilities, from a part that fits itself without gradient steps",
     # what the task's head derives from them, or an encoder with a head of its own gives

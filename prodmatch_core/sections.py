@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from prodmatch_core.data.reading import SplitConfig
+from prodmatch_core.errors import did_you_mean
 from prodmatch_core.evaluation.gains import PROFILES
 from prodmatch_core.fields import (
     Expected,
@@ -92,6 +93,8 @@ class LossEntry:
     part: Part = _section("loss")
     weight: float = attrs.field(default=1.0, validator=non_negative)
     "Factor of this term in the sum."
+    phases: tuple[str, ...] = ()
+    "Phases of training in which the term counts; empty: all."
 
 
 @attrs.frozen
@@ -106,6 +109,9 @@ class Phase:
     "Peak step size of the phase."
     freeze: tuple[str, ...] = ()
     "Sub-modules that keep their weights in this phase, e.g. `encoder`."
+    per_locale: bool = False
+    """Each locale trains a copy of its own, from where the phases before left the model, on its own examples alone.
+    The run keeps what the copy changed, and pairs are scored by their locale's copy, if it has one."""
 
 
 @attrs.frozen
@@ -137,10 +143,22 @@ class Training:
     per_class: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least(0)))
     """Rows of each class in a batch (K of P x K batches), so that a batch holds pairs of one class; 0: batches are
     shuffled. Left out: 4 in the task embed, 0 in the others."""
+    locale_share: float = attrs.field(default=1.0, validator=unit_interval)
+    """Exponent of a locale's size in its share of an epoch's rows: 1 takes every row once; below, small locales come
+    more often and large ones less; at 0, all locales equally often."""
     measure: str = ""
     "Validation measure that picks the best epoch; empty: the task's headline measure."
     phase: tuple[Phase, ...] = (Phase(),)
-    "Phases in order; without any, one that takes all settings from above."
+    "Phases in order, those per locale last; without any, one that takes all settings from above."
+
+    def __attrs_post_init__(self) -> None:
+        names = [phase.name for phase in self.phase]
+        regional = [phase.per_locale for phase in self.phase]
+        if regional != sorted(regional):
+            raise ValueError(
+                f'phase "{names[regional.index(True)]}" is per locale and another one for all locales follows; put '
+                "those per locale last"
+            )
 
 
 @attrs.frozen
@@ -161,6 +179,23 @@ class Member:
     "How it is fitted."
     optional: bool = False
     "Whether the run goes on without the member where it cannot be fitted; the report names it, and why."
+
+    def __attrs_post_init__(self) -> None:
+        names = [phase.name for phase in self.training.phase]
+        for number, entry in enumerate(self.loss):
+            if unknown := sorted(set(entry.phases) - set(names)):
+                raise ValueError(
+                    f'loss[{number}].phases names "{unknown[0]}"{did_you_mean(unknown[0], names)}; the phases are '
+                    f"{', '.join(names)}"
+                )
+        idle = [name for name in names if not any(self.counts(entry, name) for entry in self.loss)]
+        if self.loss and idle:
+            raise ValueError(f'no loss counts in phase "{idle[0]}"; add the phase to a loss\'s phases')
+
+    @staticmethod
+    def counts(entry: LossEntry, phase: str) -> bool:
+        """Return whether a term of the loss counts in a phase."""
+        return not entry.phases or phase in entry.phases
 
 
 @attrs.frozen

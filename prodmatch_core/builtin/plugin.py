@@ -188,7 +188,6 @@ def prodmatch_graph_samplers() -> Iterator[GraphSamplerSpec]:
         summary="Some neighbours of each node, all equally likely, none twice.",
         factory=f"{HERE}.uniform_sampler:UniformSampler",
         config=f"{HERE}.configs:UniformSamplerConfig",
-        needs={"engagements"},
         gives={"blocks"},
         paper="arXiv 1706.02216, section 3.1",
     )

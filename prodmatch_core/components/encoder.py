@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import attrs
 import numpy as np
@@ -21,6 +21,9 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.streams import EventLog
 from prodmatch_core.records import Part
+
+if TYPE_CHECKING:
+    from prodmatch_core.builtin.token_table import TokenTable
 
 Batch = Mapping[str, Tensor]
 "Named tensors whose first dimension is the batch, unless the encoder documents otherwise."
@@ -46,10 +49,29 @@ class FitData:
 
 @attrs.frozen(eq=False)
 class States:
-    """Token states of one side: `hidden` (batch, length, width) float, `mask` (batch, length) bool, True = a token."""
+    """Token states of one side: `hidden` (batch, length, width) float, `mask` (batch, length) bool, True = a token.
+
+    `ids` (batch, length) int64 are the tokens the states are of, where the encoder is `Rereading`; else None.
+    """
 
     hidden: Tensor
     mask: Tensor
+    ids: Tensor | None = None
+
+
+@attrs.frozen(eq=False)
+class Links:
+    """What an encoder thinks of which relations of a graph hold between pairs of nodes, and which do.
+
+    Attributes:
+        logits: (pairs, relations) float, one yes-or-no question each.
+        present: (pairs, relations) float32, 1 where the relation holds.
+        weights: (pairs,) float32.
+    """
+
+    logits: Tensor
+    present: Tensor
+    weights: Tensor
 
 
 @attrs.frozen(eq=False)
@@ -62,6 +84,7 @@ class Encoding:
         query_states, product_states: token states of each side before they meet.
         logits: class logits of an encoder that brings its own head in place of the task's, (batch, classes) float.
         uncertainty: how unsure such an encoder is of each example, (batch,) float of any scale.
+        links: in training, an encoder over a graph may tell links, for a loss that asks for them.
     """
 
     pair: Tensor | None = None
@@ -71,6 +94,7 @@ class Encoding:
     product_states: States | None = None
     logits: Tensor | None = None
     uncertainty: Tensor | None = None
+    links: Links | None = None
 
 
 Rows = np.ndarray | None
@@ -174,6 +198,28 @@ class TwoSidedEncoder(Encoder):
     def forward(self, batch: Batch) -> Encoding:
         """Encode both sides and let them meet."""
         return self.interact(self.encode(batch))
+
+
+@runtime_checkable
+class Rereading(Protocol):
+    """What a two-sided encoder may offer beside: it reads queries that someone wrote, token by token.
+
+    A generator of negatives can then have its queries read as any other, and gradients find their way through them.
+    """
+
+    tokens: TokenTable
+    "The tokens it reads, with their vectors."
+
+    def reread(self, vectors: Tensor, ids: Tensor, mask: Tensor, encoding: Encoding) -> States:
+        """Return the query states of other queries beside the products of a batch.
+
+        Args:
+            vectors: (batch, length, width) float, a vector a token, or a mixture of tokens' vectors.
+            ids: (batch, length) int64, the token each stands for.
+            mask: (batch, length) bool, True = a token; the first of a row always is.
+            encoding: the products' states, as `encode` returned them.
+        """
+        ...
 
 
 class SelfFittingEncoder(ABC):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from prodmatch_core.components.encoder import Links
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.data.streams import EventLog, Stream
 
@@ -30,6 +31,7 @@ class Output:
         embeddings: (batch, width) float vectors of the items (or queries), or None.
         references: (batch, width) float vectors of the other tower (products), or None where there is one tower.
         uncertainty: (batch,) float, how unsure the member is of each example, or None.
+        links: which links of a graph the member believes in, and which there are; or None.
         vectors: (batch, width) float, one vector an example: the pair's, or the product of its sides'; or None.
         facts: (batch,) tensors by name, what a loss's own stream says of each example.
     """
@@ -40,6 +42,7 @@ class Output:
     embeddings: Tensor | None = None
     references: Tensor | None = None
     uncertainty: Tensor | None = None
+    links: Links | None = None
     vectors: Tensor | None = None
     facts: Mapping[str, Tensor] = attrs.field(factory=dict)
 

@@ -8,7 +8,8 @@ states between encoding and interaction, and may have weights and a training pha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import attrs
@@ -102,13 +103,43 @@ class Mixed:
     penalty: Tensor | None = None
 
 
+Judge = Callable[[Encoding], Tensor]
+"""A member as it stands, as a function from token states of both sides to class probabilities, (batch, classes)
+float32; in evaluation mode, without a gradient, and drawing no random number."""
+
+
 class StateGenerator(nn.Module, ABC):
-    """Overwrites the token states of one side of some matching examples and calls them mismatches."""
+    """Overwrites the token states of one side of some matching examples and calls them mismatches.
+
+    Its weights are the member's while it trains, and are no part of what is saved to predict with.
+    """
 
     @classmethod
     @abstractmethod
     def build(cls, config: Any, data: FitData, encoder: TwoSidedEncoder, rng: np.random.Generator) -> Self:
         """Make the generator for `encoder`."""
+
+    def refresh(self, epoch: int, rng: np.random.Generator, judge: Judge) -> None:
+        """Hear that an epoch begins; a generator that learns something beforehand does so here.
+
+        Args:
+            epoch: epochs done so far, over all phases.
+            rng: the epoch's generator; batches are drawn from it too, so drawing nothing changes none of them.
+            judge: the member as it stands.
+        """
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """Return what the last refresh found, in plain values, for the log."""
+        return {}
+
+    def leave(self, folder: Path, judge: Judge) -> None:
+        """Write for a reader what the generator came to: JSON or Parquet files in `folder`, which is there.
+
+        Args:
+            folder: `negatives/` of the member's folder in the run directory.
+            judge: the fitted member.
+        """
 
     @abstractmethod
     def mix(self, encoding: Encoding, labels: Tensor, rng: np.random.Generator) -> Mixed:

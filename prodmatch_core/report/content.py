@@ -294,7 +294,7 @@ def learning(run: Run, metrics: Mapping[str, Any], pipeline: PipelineFile | Conf
         higher = (metrics.get("directions") or {}).get(measure, "higher") == "higher"
         epochs = [
             charts.Epoch(
-                str(event.get("phase", "")),
+                " ".join(str(event[name]) for name in ("phase", "locale") if name in event),
                 formats.number(event.get("loss")),
                 formats.number((event.get("valid") or {}).get(measure)),
             )

@@ -109,12 +109,14 @@ def _training(training: Training) -> Iterator[Row]:
         text = f"{epochs} epoch{'s' if epochs != 1 else ''}"
         if len(phases) > 1:
             text = f"{phase.name}: {text}"
+        if phase.per_locale:
+            text = f"{text} on each locale alone"
         yield Row("" if index else "training", text)
         if phase.freeze:
             yield Row("", f"frozen: {', '.join(phase.freeze)}", detail=True)
         if phase.learning_rate:
             yield Row("", f"learning_rate {show(phase.learning_rate)}", detail=True)
-    for name in ("batch_size", "learning_rate", "precision"):
+    for name in ("batch_size", "learning_rate", "locale_share", "precision"):
         if getattr(training, name) != getattr(attrs.fields(Training), name).default:
             yield Row("", f"{name} {show(getattr(training, name))}", detail=True)
 

@@ -92,8 +92,8 @@ def exported_members(members: Sequence[FittedMember], run: Path) -> list[FittedM
 
 
 def exportable(member: FittedMember) -> bool:
-    """Tell whether a member's encoder can be exported."""
-    return isinstance(member.model, MemberModel) and member.model.encoder.exportable
+    """Tell whether a member can be exported: its encoder, and no copies for locales beside it."""
+    return isinstance(member.model, MemberModel) and member.model.encoder.exportable and not member.regions
 
 
 def exported(member: FittedMember, weights: Path, folder: Path) -> FittedMember:

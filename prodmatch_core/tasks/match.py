@@ -53,4 +53,5 @@ class MatchTask(Task):
             embeddings=encoding.query,
             references=encoding.product,
             uncertainty=encoding.uncertainty,
+            links=encoding.links,
         )

@@ -31,6 +31,31 @@ def epoch_batches(
             yield cuts[index]
 
 
+def balanced_rows(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Return as many rows as there are, groups of n rows among them in proportion to n ** `share`.
+
+    Sampling of languages by exponentially smoothed sizes (Conneau et al., arXiv 1911.02116, section 3.1). A group comes
+    whole as often as its part has room for it; the rest is drawn, no row twice.
+
+    Args:
+        groups: (n,) group of each row, its locale.
+        share: 1 takes every row once, 0 as many of each group.
+        rng: source of what is drawn.
+
+    Returns:
+        (n,) int64 rows, of one group after the other.
+    """
+    _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    ideal = np.cumsum(sizes**share) / (sizes**share).sum() * len(groups)
+    counts = np.diff(np.round(ideal).astype(np.int64), prepend=0)
+    taken = []
+    for number, count in enumerate(counts):
+        rows = np.flatnonzero(member == number)
+        whole, rest = divmod(int(count), len(rows))
+        taken += [rows] * whole + [rng.choice(rows, rest, replace=False)]
+    return np.concatenate(taken) if taken else np.empty(0, dtype=np.int64)
+
+
 def class_batches(
     labels: np.ndarray, batch_size: int, per_class: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import attrs
 import numpy as np
@@ -40,6 +41,11 @@ class Checkpoint:
     key: str
     writes: bool = True
     "Whether this process writes; of several, one does, and all read."
+
+    def of(self, locale: str) -> Checkpoint:
+        """Return the checkpoint of the member's copy for a locale, a file beside this one."""
+        name = f"{self.path.stem}.{quote(locale, safe='')}{self.path.suffix}"
+        return attrs.evolve(self, path=self.path.with_name(name), key=f"{self.key}/{locale}")
 
     def write(
         self,
@@ -99,9 +105,10 @@ class Checkpoint:
             return None
 
     def remove(self) -> None:
-        """Delete the file: the member is finished."""
+        """Delete the file, and those of copies for locales: the member is finished."""
         if self.writes:
-            self.path.unlink(missing_ok=True)
+            for path in [self.path, *self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}")]:
+                path.unlink(missing_ok=True)
 
 
 @attrs.frozen(eq=False)

@@ -28,7 +28,7 @@ from prodmatch_core.errors import RunError
 from prodmatch_core.sections import Phase, Training
 from prodmatch_core.training import seeds
 from prodmatch_core.training.ahead import ahead
-from prodmatch_core.training.batches import class_batches, epoch_batches
+from prodmatch_core.training.batches import balanced_rows, class_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
 from prodmatch_core.training.course import RAMP, STREAM, Course
 from prodmatch_core.training.embedding import Embedder
@@ -47,6 +47,7 @@ class Fitting:
 
     model: MemberModel
     losses: Sequence[tuple[float, Loss]]
+    "The terms of the loss, each with its factor."
     data: FitData
     prepared: Prepared
     settings: Training
@@ -58,6 +59,13 @@ class Fitting:
     "Whether more of it is better."
     seed: int
     name: str
+    factors: Mapping[str, Sequence[float | None]] = attrs.field(factory=dict)
+    """Name of a phase -> the factor of each term in it, None where the term does not count; those of `losses` in phases
+    that are not there."""
+    locales: np.ndarray | None = None
+    "(n,) locale of each training example, or None where there are none."
+    start_counts: bool = False
+    "Whether the weights that training starts from are kept where no epoch is better."
     per_class: int = 0
     "Rows of each class in a batch; 0 shuffles."
     negatives: RowGenerator | None = None
@@ -69,10 +77,23 @@ class Fitting:
     "Where training stands after each epoch is kept; none for models that are quickly made again."
 
 
-def fit(job: Fitting) -> np.ndarray | None:
+@attrs.frozen(eq=False)
+class Outcome:
+    """What a fitting leaves beside the weights.
+
+    Attributes:
+        epochs: how many were spent, over all phases.
+        ahead: along a course, what was predicted on the way, (n, classes) float64; else None.
+    """
+
+    epochs: int
+    ahead: np.ndarray | None
+
+
+def fit(job: Fitting) -> Outcome:
     """Train `job.model` in place and leave it with the weights of its best validation epoch.
 
-    Along a course the weights are the last ones, and what was predicted on the way is returned, (n, classes) float64.
+    Along a course the weights are the last ones.
 
     Raises:
         RunError: the loss became infinite or not a number; the message names member, phase and epoch.
@@ -90,6 +111,8 @@ def fit(job: Fitting) -> np.ndarray | None:
 
     saved = job.checkpoint.read() if job.checkpoint else None
     at = saved.position if saved else Position()
+    if job.start_counts and not saved:
+        at.best = job.validate(job.model)[job.measure] * (1 if job.higher else -1)
     if saved:
         objective.load_state_dict(saved.section("objective"))
     best_weights: dict[str, Any] = {}
@@ -115,6 +138,7 @@ def fit(job: Fitting) -> np.ndarray | None:
         following = course if at.phase == len(settings.phase) else None
         epochs = phase.epochs or settings.epochs
         freeze(job.model, phase)
+        objective.factors = list(job.factors.get(phase.name, [factor for factor, _ in job.losses]))
         optimizer = accelerator.prepare(make_optimizer(objective, phase, settings))
         if following is None:
             schedule = step_size(settings, epochs * steps, start=at.epoch * steps)
@@ -132,12 +156,16 @@ def fit(job: Fitting) -> np.ndarray | None:
                 job.negatives.refresh(
                     at.done, draw, Embedder(job.model.encoder, job.prepared, settings.precision)
                 )
+            if job.model.generator is not None:
+                job.model.generator.refresh(at.done, draw, job.model.judge)
             pool = first
             if following is not None:
                 pool = following.rows(epoch)
                 if len(asked := following.events(epoch)):
                     foretold.append(predict(job.model, job.prepared, asked, settings.precision))
             step.train()
+            if settings.locale_share < 1 and job.locales is not None and course is None:
+                pool = balanced_rows(job.locales, settings.locale_share, draw)
             batches = (
                 class_batches(train.label[pool], settings.batch_size, job.per_class, draw)
                 if job.per_class
@@ -186,8 +214,8 @@ def fit(job: Fitting) -> np.ndarray | None:
                     "seconds": time.perf_counter() - started,
                     "valid": figures,
                     **(
-                        {"negatives": dict(found)}
-                        if job.negatives and (found := job.negatives.figures)
+                        {"negatives": dict(generator.figures)}
+                        if (generator := job.negatives or job.model.generator) and generator.figures
                         else {}
                     ),
                     **({"noted": noted} if noted else {}),
@@ -210,11 +238,15 @@ def fit(job: Fitting) -> np.ndarray | None:
 
     freeze(job.model, Phase())
     if course is None:
-        job.model.load_state_dict(best_weights)
+        # A generator predicts nothing: it stays as it last was, for whoever wants to see what it writes.
+        last = {
+            name: value for name, value in job.model.state_dict().items() if name.startswith("generator.")
+        }
+        job.model.load_state_dict({**best_weights, **last})
     # Elsewhere this would collect the garbage of the whole process and free nothing more.
     if torch.cuda.is_available():
         accelerator.free_memory()
-    return None if course is None else np.concatenate(foretold)
+    return Outcome(at.done, None if course is None else np.concatenate(foretold))
 
 
 def freeze(model: nn.Module, phase: Phase) -> None:

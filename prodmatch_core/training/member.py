@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,9 +18,11 @@ from prodmatch_core.sections import LossEntry, Member
 from prodmatch_core.tasks.base import Task
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.checkpoint import Checkpoint
+from prodmatch_core.training.copies import locales_of
 from prodmatch_core.training.course import along
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.regions import fit_regions
 from prodmatch_core.training.validation import validation
 
 
@@ -66,29 +68,55 @@ def fit_member(
         course = None
         if log is not None and (stream := _stream(losses, log, member.name)) is not None:
             data, course = along(stream, log, data, member.name)
-        chosen = member.training.per_class
-        ahead = loop.fit(
-            loop.Fitting(
-                model=model,
-                losses=losses,
-                data=data,
-                prepared=prepared,
-                settings=member.training,
-                validate=validation(task.spec, data, prepared, [measure], member.training.precision),
-                measure=measure.name,
-                higher=measure.direction == "higher",
-                seed=seed,
-                name=member.name,
-                per_class=task.spec.per_class if chosen is None else chosen,
-                negatives=rows,
-                on_epoch=on_epoch,
-                on_step=on_step,
-                course=course,
-                checkpoint=checkpoint,
-            )
+        training, chosen = member.training, member.training.per_class
+        common = tuple(phase for phase in training.phase if not phase.per_locale)
+        regional = tuple(phase for phase in training.phase if phase.per_locale)
+
+        def validation_of(data: FitData) -> Callable[[MemberModel], Mapping[str, float]]:
+            return validation(task.spec, data, prepared, [measure], training.precision)
+
+        job = loop.Fitting(
+            model=model,
+            losses=losses,
+            factors={
+                phase.name: [
+                    entry.weight if member.counts(entry, phase.name) else None for entry in member.loss
+                ]
+                for phase in training.phase
+                if member.loss
+            },
+            data=data,
+            prepared=prepared,
+            settings=attrs.evolve(training, phase=common),
+            validate=validation_of(data),
+            measure=measure.name,
+            higher=measure.direction == "higher",
+            seed=seed,
+            name=member.name,
+            locales=locales_of(data.corpus, data.train) if training.locale_share < 1 else None,
+            per_class=task.spec.per_class if chosen is None else chosen,
+            negatives=rows,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            course=course,
+            checkpoint=checkpoint,
         )
-    predicted = {} if course is None or ahead is None else course.by_split(ahead)
-    return FittedMember(member.name, member.encoder, model.eval(), member.training.precision, predicted)
+        outcome = loop.fit(job)
+        copies = {}
+        if regional:
+            copies = fit_regions(job, regional, validation_of, outcome.epochs, trained=bool(common))
+    for fitted_model in (model, *copies.values()):
+        fitted_model.eval()
+    predicted = {} if course is None or outcome.ahead is None else course.by_split(outcome.ahead)
+    return FittedMember(
+        member.name,
+        member.encoder,
+        model,
+        training.precision,
+        regions=copies,
+        shared=bool(common),
+        ahead=predicted,
+    )
 
 
 def _stream(losses: Sequence[tuple[float, Loss]], log: EventLog, name: str) -> Stream | None:

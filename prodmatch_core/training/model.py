@@ -63,6 +63,24 @@ def _vectors(encoding: Encoding) -> Tensor | None:
         return encoding.pair
     return encoding.query * encoding.product
 
+    @torch.no_grad()
+    def judge(self, encoding: Encoding) -> Tensor:
+        """Return class probabilities of token states, (batch, classes) float32, in evaluation mode."""
+        assert isinstance(self.encoder, TwoSidedEncoder) and encoding.query_states is not None
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            hidden = encoding.query_states.hidden
+            labels = torch.zeros(len(hidden), dtype=torch.int64, device=hidden.device)
+            output = self.task.output(
+                self.head, self.encoder.interact(encoding), labels, torch.ones_like(labels).float()
+            )
+        finally:
+            for module, mode in modes:
+                module.training = mode
+        assert output.logits is not None
+        return output.logits.float().softmax(dim=-1)
+
 
 class Objective(nn.Module):
     """A member's weighted losses on a batch, as one module: wrappers for several processes see every parameter."""
@@ -72,12 +90,12 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.losses = nn.ModuleList(loss for _, loss in losses)
-        self.factors = [factor for factor, _ in losses]
+        self.factors: list[float | None] = [factor for factor, _ in losses]
+        "Of each loss; None while it does not count."
 
     def forward(self, batch: Batch, labels: Tensor, weights: Tensor, mixing: np.random.Generator) -> Tensor:
         """Return the sum of the losses, and of the state generator's penalty where there is one, float32 scalar."""
         output, penalty = self.model(batch, labels, weights, mixing)
-        total = torch.stack(
-            [f * loss(output) for f, loss in zip(self.factors, self.losses, strict=True)]
-        ).sum()
+        terms = zip(self.factors, self.losses, strict=True)
+        total = torch.stack([factor * loss(output) for factor, loss in terms if factor is not None]).sum()
         return total if penalty is None else total + penalty

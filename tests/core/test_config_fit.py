@@ -62,3 +62,17 @@ def test_a_misfit_names_the_setting_that_would_mend_it() -> None:
         "pipeline: 1 problem\n  member[0].loss[0].use: fake.paired needs pairs (one vector per example, both sides read together), which "
         'fake.text (encoder) does not give; given by fake.graph (encoder), fake.text (encoder with mode = "pair")'
     )
+
+
+def test_phases_per_locale_are_refused_where_examples_are_no_pairs_of_a_query() -> None:
+    pipeline = {
+        "pipeline": {"name": "embed", "task": "embed"},
+        "data": {"use": "core.groups", "path": "x.csv"},
+        "member": [{"encoder": {"use": "core.ngram"}, "training": {"phase": [{"per_locale": True}]}}],
+    }
+    with pytest.raises(ConfigError) as caught:
+        load_pipeline(pipeline)
+    assert (
+        "member[0].training.phase[0].per_locale: locales have copies in the task match, and the task is embed; remove it"
+        in str(caught.value)
+    )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prodmatch_core.components.encoder import Links
 from prodmatch_core.components.loss import Learnt, Loss, Output
 from prodmatch_core.data.dataset import ESCI
 from prodmatch_core.tasks.embed import SAME
@@ -57,10 +58,13 @@ def made_output(
     """Return an output of pairs, or of items, whose parts ask for gradients."""
     if items:
         return Output(labels=labels, weights=weights, embeddings=query.requires_grad_())
+    logits.requires_grad_()
+    present = torch.nn.functional.one_hot(labels, logits.shape[1]).float()
     return Output(
         labels=labels,
         weights=weights,
-        logits=logits.requires_grad_(),
+        logits=logits,
+        links=Links(logits, present, weights),
         embeddings=query.requires_grad_(),
         references=product.requires_grad_(),
     )

@@ -78,6 +78,14 @@ def two_sided() -> WordStates:
         return WordStates()
 
 
+@torch.no_grad()
+def judged(encoding: Encoding) -> torch.Tensor:
+    """Return what an untrained member says of token states, (n, classes)."""
+    pair = two_sided().interact(encoding).pair
+    assert pair is not None
+    return pair[:, : len(here().fit.scheme.labels)].softmax(dim=1)
+
+
 def mixed(made: StateGenerator, seed: int = 0) -> Mixed:
     """Return the states of `encoded` after the generator, in training, has overwritten some."""
     encoding, labels = encoded()
@@ -95,12 +103,14 @@ class NegativesBench(Bench):
     contract = (RowGenerator, StateGenerator)
 
     def build(self, subject: Subject, seed: int = 0) -> Any:
-        """Return the generator, ready for the first epoch."""
+        """Return the generator after it has heard that the first epoch begins."""
         if not issubclass(subject.factory, StateGenerator):
             return refreshed(of_rows(subject, seed), seed=seed)
         with seeds.torch_seed(seed, "kit", "weights"):
             rng = seeds.rng(seed, "kit", "negatives")
-            return subject.factory.build(subject.config, here().fit, two_sided(), rng).train()
+            made = subject.factory.build(subject.config, here().fit, two_sided(), rng).train()
+            made.refresh(0, seeds.rng(seed, "kit", "refresh"), judged)
+            return made
 
     def ask(self, subject: Subject, made: Any, seed: int = 0) -> Answer:
         """Return the negatives of a batch, or the batch with some states overwritten."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import attrs
 
 from prodmatch_core import hookimpl
-from prodmatch_core.fields import at_least, between, list_of, positive, unit_interval
+from prodmatch_core.builtin.token_fields import TokenFields
+from prodmatch_core.fields import at_least, below_one, between, list_of, positive, unit_interval
 from prodmatch_core.records import EncoderSpec
 
 TEXTS = ("title", "brand", "color", "bullets", "description")
@@ -35,6 +36,38 @@ class LexicalGBDTConfig:
     "Share of rows each tree sees."
 
 
+@attrs.frozen
+class DSSMConfig:
+    """Fields of `baselines.dssm`."""
+
+    fields: tuple[str, ...] = attrs.field(default=("title",), validator=list_of(*TEXTS))
+    "Product texts that are read, in this order."
+    buckets: int = attrs.field(default=2**14, validator=at_least(2))
+    "Rows of each side's table that letter trigrams are hashed into."
+    hidden: int = attrs.field(default=300, validator=at_least(4))
+    "Width of the layers between trigrams and vector."
+    layers: int = attrs.field(default=2, validator=at_least(1))
+    "Layers of that width."
+    width: int = attrs.field(default=128, validator=at_least(4))
+    "Size of a query's or a product's vector."
+
+
+@attrs.frozen
+class MatchPyramidConfig(TokenFields):
+    """Fields of `baselines.match_pyramid`."""
+
+    kernels: int = attrs.field(default=8, validator=at_least(1))
+    "Patterns that each convolution looks for."
+    convolutions: int = attrs.field(default=2, validator=at_least(1))
+    "Convolutions of 3 x 3, one after the other."
+    query_cells: int = attrs.field(default=4, validator=at_least(1))
+    "Rows that the query's length is pooled to."
+    product_cells: int = attrs.field(default=8, validator=at_least(1))
+    "Columns that the product's length is pooled to."
+    dropout: float = attrs.field(default=0.1, validator=below_one)
+    "Share of the pooled patterns dropped in training."
+
+
 @hookimpl
 def prodmatch_encoders() -> Iterator[EncoderSpec]:
     """Return the baselines that stand in an encoder's place."""
@@ -47,4 +80,24 @@ def prodmatch_encoders() -> Iterator[EncoderSpec]:
         needs={"pair_texts", "class_labels"},
         gives={"probabilities"},
         paper="the GBDT baseline of arXiv 2005.03624, section 4",
+    )
+    yield EncoderSpec(
+        name="baselines.dssm",
+        summary="Two towers over hashed letter trigrams, compared by their vectors.",
+        config=DSSMConfig,
+        factory="prodmatch_baselines.dssm:DSSM",
+        example={"buckets": 512, "hidden": 16, "width": 16},
+        needs={"texts"},
+        gives={"embeddings"},
+        paper="Huang et al., CIKM 2013, section 3",
+    )
+    yield EncoderSpec(
+        name="baselines.match_pyramid",
+        summary="Convolutions over the picture of which query token is how alike to which product token.",
+        config=MatchPyramidConfig,
+        factory="prodmatch_baselines.match_pyramid:MatchPyramid",
+        example={"vocabulary": 400, "width": 16, "kernels": 4},
+        needs={"pair_texts"},
+        gives={"tokens", "pairs", "embeddings"},
+        paper="arXiv 1602.06359, section 3; dot product, cosine and Gaussian kernel: arXiv 1606.04648, section 2",
     )
