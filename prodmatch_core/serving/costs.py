@@ -75,6 +75,7 @@ def measure(run: Path, name: str, pairs: pl.DataFrame) -> Cost:
     member = next(member for member in pipeline.member if member.name == name)
     member.encoder.spec.load()
     torch.zeros(8, 8).matmul(torch.zeros(8, 8))
+    frame_examples(pairs.head(BATCH))  # what any member takes, whichever it is
     before = _resident()
     fitted = FittedMember.load(member, load_task("match"), scheme, run / "members" / name)
     seconds = []

@@ -56,13 +56,6 @@ class MemberModel(nn.Module):
         output.vectors, output.facts = _vectors(encoding), facts
         return output, mixed.penalty
 
-
-def _vectors(encoding: Encoding) -> Tensor | None:
-    """Return one vector an example, where the encoder gives any."""
-    if encoding.pair is not None or encoding.query is None or encoding.product is None:
-        return encoding.pair
-    return encoding.query * encoding.product
-
     @torch.no_grad()
     def judge(self, encoding: Encoding) -> Tensor:
         """Return class probabilities of token states, (batch, classes) float32, in evaluation mode."""
@@ -80,6 +73,13 @@ def _vectors(encoding: Encoding) -> Tensor | None:
                 module.training = mode
         assert output.logits is not None
         return output.logits.float().softmax(dim=-1)
+
+
+def _vectors(encoding: Encoding) -> Tensor | None:
+    """Return one vector an example, where the encoder gives any."""
+    if encoding.pair is not None or encoding.query is None or encoding.product is None:
+        return encoding.pair
+    return encoding.query * encoding.product
 
 
 class Objective(nn.Module):

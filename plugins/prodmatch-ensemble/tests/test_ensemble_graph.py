@@ -20,7 +20,7 @@ from prodmatch_ensemble.texts import TextVectors
 
 @pytest.fixture(scope="module")
 def data() -> FitData:
-    section = load_data("shop.synthetic", ["size=1500"])
+    section = load_data("shop.synthetic", ["size=1200"])
     dataset = section.part.spec.load()(section.part.config, ReadContext())
     corpus, examples, _ = match_examples(dataset)
     assert dataset.scheme is not None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
 
-from prodmatch_core.components.aggregator import Combined
+from prodmatch_core.components.aggregator import Combined, MemberPredictions
 from prodmatch_core.testing.benches.aggregators import combined, fitted, learns, predictions, take
 from prodmatch_core.testing.benches.bench import Answer, difference, near
 from prodmatch_core.testing.kit import Nonconformance, Skipped
@@ -58,6 +60,40 @@ def check_labels_are_not_looked_at(subject: Subject) -> None:
     blind = attrs.evolve(given, labels=np.full(len(given.labels), -1))
     if difference(combined(subject.made, given), combined(subject.made, blind)):
         raise Nonconformance("what is combined depends on the labels. Read labels in `fit` alone.")
+
+
+def check_asked_it_answers_as_it_combines(subject: Subject) -> None:
+    """`answer`, which asks members for rows, gives what `combine` gives on all of them: a run is evaluated by one."""
+    given = predictions(1)
+
+    def ask(names: Sequence[str], rows: np.ndarray | None = None) -> MemberPredictions:
+        said = given.of(names)
+        return said if rows is None else said.take(rows)
+
+    asked = attrs.asdict(subject.made.answer(ask, given.names), recurse=False)
+    whole = combined(subject.made, given.of(subject.made.reads(given.names)))
+    if apart := difference(asked, whole):
+        raise Nonconformance(
+            f"asked, the aggregator answers otherwise than it combines, by {apart:.3g}. A run is evaluated by "
+            "`combine` and scores by `answer`; make them agree."
+        )
+
+
+def check_contributions_have_a_row_for_every_pair(subject: Subject) -> None:
+    """Contributions, where there are any, are finite, a number for every pair, source and class."""
+    given = predictions(1)
+    read = given.of(subject.made.reads(given.names))
+    found = subject.made.contributions(read)
+    if found is None:
+        raise Skipped("the aggregator's scores are no sum")
+    rows, classes = len(given.labels), given.probabilities.shape[2]
+    wanted = (rows, len(found.sources), classes), (rows, classes)
+    shapes = found.values.shape, found.base.shape
+    if shapes != wanted or not (np.isfinite(found.values).all() and np.isfinite(found.base).all()):
+        raise Nonconformance(
+            f"contributions have shapes {shapes}, expected {wanted}, all finite. Return what each source adds to the "
+            "score of each class, and what is there without any."
+        )
 
 
 def check_learning_is_out_of_fold(subject: Subject) -> None:

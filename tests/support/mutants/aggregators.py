@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from mutants.configs import Folds
 from mutants.mutant import Mutant, mutant
-from prodmatch_core.components.aggregator import Aggregator, Combined, MemberPredictions
+from prodmatch_core.components.aggregator import Aggregator, Ask, Combined, Contributions, MemberPredictions
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.records import AggregatorSpec
 
@@ -51,6 +52,26 @@ class Short(Healthy):
     def combine(self, members: MemberPredictions) -> Combined:
         combined = super().combine(members)
         return Combined(0.9 * combined.probabilities, combined.uncertainty)
+
+
+class Otherwise(Healthy):
+    """asked, the aggregator answers otherwise than it combines, by #. A run is evaluated by `combine` and scores by
+    `answer`; make them agree."""
+
+    def answer(self, ask: Ask, names: Sequence[str]) -> Combined:
+        combined = self.combine(ask(names))
+        return Combined(combined.probabilities, combined.uncertainty + 0.125)
+
+
+class Mixed(Healthy):
+    """contributions have shapes ((400, 4, 3), (400, 4)), expected ((400, 3, 4), (400, 4)), all finite. Return what each
+    source adds to the score of each class, and what is there without any."""
+
+    def contributions(self, members: MemberPredictions) -> Contributions:
+        values = np.log(members.probabilities).transpose(0, 2, 1)
+        return Contributions(
+            members.names, values, np.zeros((len(values), values.shape[1])), "log-probability"
+        )
 
 
 class Narrow(Healthy):
@@ -139,6 +160,8 @@ MUTANTS = [
     aggregator("uncertainty_is_as_declared", Undeclared, gives=""),
     aggregator("row_order_does_not_matter", Relative),
     aggregator("labels_are_not_looked_at", Peeks),
+    aggregator("asked_it_answers_as_it_combines", Otherwise),
+    aggregator("contributions_have_a_row_for_every_pair", Mixed),
     aggregator("learning_is_out_of_fold", LearnsInFold),
     aggregator("learning_is_out_of_fold", NeedlesslyOutOfFold, **OUT_OF_FOLD),
     aggregator("weight_two_is_a_row_twice", CountsRows, **OUT_OF_FOLD),

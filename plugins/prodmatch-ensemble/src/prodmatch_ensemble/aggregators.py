@@ -31,8 +31,6 @@ from prodmatch_ensemble.table import Table
 from prodmatch_ensemble.trees import Trees
 
 STATE = "ensemble.json"
-EXPLAINED = 50_000
-"Training pairs whose Shapley values are added up, at the most."
 
 
 @attrs.frozen(eq=False)
@@ -89,7 +87,7 @@ class TreesAggregator(Aggregator):
         table = self._table(members, side)
         table = attrs.evolve(table, labels=members.labels, groups=members.groups, weights=members.weights)
         locales = locales_of(members.pairs) if members.pairs is not None else None
-        some = rng.choice(len(table), min(EXPLAINED, len(table)), replace=False)
+        some = rng.choice(len(table), min(self.config.explained, len(table)), replace=False)
         shown, where = table.take(some), None if locales is None else locales[some]
 
         trees = Trees.fit(table, self.config, classes, seed)
@@ -197,7 +195,10 @@ class TreesAggregator(Aggregator):
             "costs": [attrs.asdict(cost) for cost in learnt.costs],
             "rounds": learnt.trees.booster.current_iteration(),
             "selection": None,
+            "cascade": None,
         }
+        if learnt.cascade is not None:
+            state["cascade"] = {"members": list(learnt.cascade.members), **learnt.cascade.figures}
         if learnt.selection is not None:
             state["selection"] = {
                 "kept": list(learnt.selection.kept),

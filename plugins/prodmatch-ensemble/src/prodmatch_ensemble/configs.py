@@ -33,9 +33,9 @@ class TreesConfig:
 
     folds: int = attrs.field(default=5, validator=at_least(2))
     "Parts the training queries are divided into; members predict each part without having seen it."
-    start: str = attrs.field(default="logistic", validator=one_of("logistic", "zero"))
-    """What the trees begin from: a logistic regression on the members' log-probabilities, which they correct, or
-    `zero`, as in the paper. With a few thousand pairs trees alone lose to the regression."""
+    start: str = attrs.field(default="zero", validator=one_of("zero", "logistic"))
+    """What the trees begin from: nothing, as in the paper, or a logistic regression on the members' log-probabilities,
+    which they correct."""
     rounds: int = attrs.field(default=1000, validator=at_least(1))
     "Boosting rounds; the most of them where `patience` is not 0."
     patience: int = attrs.field(default=30, validator=at_least(0))
@@ -57,6 +57,8 @@ class TreesConfig:
     side: tuple[str, ...] = attrs.field(default=(), validator=_sides)
     """What is read beside the probabilities: `locale`, `lengths` (words of query and title), `degree` (how often query
     and product were engaged with; needs a data set with engagements)."""
+    explained: int = attrs.field(default=50_000, validator=at_least(1))
+    "Training pairs whose Shapley values are added up, at the most; drawn where there are more."
     families: Mapping[str, str] = attrs.field(factory=dict)
     "Member -> family, such as `language` or `graph`; Shapley values are added up by family too."
     relations: Mapping[str, str] = attrs.field(factory=dict)

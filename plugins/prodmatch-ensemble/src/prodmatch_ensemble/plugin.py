@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from prodmatch_core import hookimpl
-from prodmatch_core.records import AggregatorSpec, CommandSpec, EncoderSpec
+from prodmatch_core.records import AggregatorSpec, CommandSpec, EncoderSpec, Section
+
+if TYPE_CHECKING:
+    from prodmatch_core.rundir import Run
 
 HERE = "prodmatch_ensemble"
 PAPER = "arXiv 2403.00923"
@@ -72,3 +75,11 @@ def prodmatch_commands() -> Iterator[CommandSpec]:
         summary="Add members to a finished run: fits what is new, says who became useless.",
         factory=f"{HERE}.commands.extend:extend",
     )
+
+
+@hookimpl
+def prodmatch_report_sections(run: Run) -> Iterable[Section]:
+    """Return the section on an ensemble's members, for runs that have one."""
+    from prodmatch_ensemble.report import sections
+
+    return sections(run)
