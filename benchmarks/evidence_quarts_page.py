@@ -40,7 +40,7 @@ from prodmatch_core.evaluation.probability import (
 from prodmatch_core.evaluation.significance import Difference, Interval, interval, paired_bootstrap
 from prodmatch_core.report import svg
 
-REPLICATES = 500
+REPLICATES = 200
 TITLES = {
     "homedepot": "Home Depot (mismatch: mean relevance below 2)",
     "crowdflower": "CrowdFlower (mismatch: median 1 or 2)",

@@ -31,6 +31,7 @@ CAPABILITIES: Mapping[str, str] = {
     "event_features": "features of every example's event",
     "class_labels": "examples labelled by class",
     "group_labels": "examples labelled by group",
+    "directed_edges": "examples that are directed edges between products",
     # what an encoder gives
     "tokens": "token states and masks for each side, before the two sides meet",
     "pairs": "one vector per example, both sides read together",

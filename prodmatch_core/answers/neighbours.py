@@ -11,10 +11,12 @@ import polars as pl
 
 from prodmatch_core.answers.work import Answer, Arrays, Work
 from prodmatch_core.evaluation import assess
+from prodmatch_core.evaluation.direction import OneWay, direction_auc
 from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.evaluation.search import Search, depth_of
 from prodmatch_core.evaluation.unlearnt import BASELINES
 from prodmatch_core.rundir import write_json, write_parquet
+from prodmatch_core.training import seeds
 from prodmatch_core.training.fitted import FittedMember
 
 
@@ -29,16 +31,23 @@ class NeighbourAnswer(Answer):
         self.known = examples["train"].concat(examples["valid"])
         count, depth = data.corpus.products.height, depth_of(work.measures)
         self.search = Search.of(work.task.spec, examples["test"], self.known, count, depth)
+        self.one_way: OneWay | None = None
+        if work.task.spec.name == "relate":
+            self.one_way = OneWay.of(examples["test"], self.known, self.search, count)
 
     def predictions(self, model: FittedMember) -> dict[str, np.ndarray]:
         """Return the vectors of test queries and of candidates, (n, width) float32 each.
 
         Where the candidates are a split's items, also those of the validation split, which thresholds are chosen on.
+        Where edges are directed, also those of the ends of one-way edges, asked from.
         """
         names, reads = ["queries", "candidates"], list(self.search.reads)
         if self.search.labels is not None:
             names.append("valid")
             reads.append(("product", self.work.data.examples["valid"].product))
+        if self.one_way is not None:
+            names.append("turned")
+            reads.append(("query", self.one_way.target))
         found = model.vectors(self.work.data.corpus, reads)
         return dict(zip(names, found, strict=True))
 
@@ -56,7 +65,7 @@ class NeighbourAnswer(Answer):
         if self.search.labels is not None:
             write_parquet(work.path / "items.parquet", self._items())
         write_json(work.path / "mistakes.json", self._mistakes(final, scores))
-        return assess.assess_retrieved(
+        figures = assess.assess_retrieved(
             lines,
             slices=self._slices(),
             measures=work.measures,
@@ -64,6 +73,28 @@ class NeighbourAnswer(Answer):
             evaluation=work.pipeline.evaluation,
             seed=work.seed,
         )
+        return figures if self.one_way is None else {**figures, "direction": self._direction(members[0])}
+
+    def _direction(self, arrays: Arrays) -> dict[str, Any]:
+        """Return how surely the model tells one-way edges from the same edges turned round."""
+        assert self.one_way is not None
+        edges, options = self.one_way, self.work.pipeline.evaluation
+        queries, candidates, turned = (_unit(arrays[name]) for name in ("queries", "candidates", "turned"))
+        source = self.search.reads[0][1][edges.query]
+        there = (queries[edges.query] * candidates[edges.target]).sum(axis=1)
+        back = (turned * candidates[source]).sum(axis=1)
+        rng = seeds.rng(self.work.seed, "direction")
+        count = len(self.search.groups)
+        drawn = [
+            direction_auc(
+                there, back, np.bincount(rng.integers(count, size=count), minlength=count)[edges.query]
+            )
+            for _ in range(options.replicates if len(there) else 0)
+        ]
+        tail = (1 - options.level) / 2
+        low, high = np.nanquantile(drawn, [tail, 1 - tail]) if drawn else (np.nan, np.nan)
+        value = direction_auc(there, back)
+        return {"auc": value, "low": float(low), "high": float(high), "edges": len(there)}
 
     def _items(self) -> pl.DataFrame:
         """Return what the rows of the vectors of `valid` and then of the candidates are."""

@@ -17,7 +17,7 @@ from prodmatch_core.fields import (
 
 PRODUCT_FIELDS = ("title", "brand", "color", "description", "bullets")
 
-_fanouts = Expected(
+fanouts = Expected(
     "a list of whole numbers of at least 1",
     lambda v: bool(v) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in v),
 )
@@ -112,7 +112,7 @@ class InBatchSoftmaxConfig:
 class UniformSamplerConfig:
     """`core.uniform_sampler`."""
 
-    fanouts: tuple[int, ...] = attrs.field(default=(10, 5), validator=_fanouts)
+    fanouts: tuple[int, ...] = attrs.field(default=(10, 5), validator=fanouts)
     "Neighbours read per node in each layer; the layer next to the wanted nodes comes first."
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from prodmatch_core.fields import at_least, below_one, part
+from prodmatch_core.builtin.configs import fanouts
+from prodmatch_core.fields import at_least, below_one, non_negative, part
 from prodmatch_core.records import Part
 
 
@@ -40,3 +41,13 @@ class GraphNodesConfig:
     def __attrs_post_init__(self) -> None:
         if not self.learnt and self.text is None:
             raise ValueError("expected learnt = true, or a text encoder; else all nodes are alike")
+
+
+@attrs.frozen
+class WeightedSamplerConfig:
+    """`core.weighted_sampler`."""
+
+    fanouts: tuple[int, ...] = attrs.field(default=(10, 5), validator=fanouts)
+    "Neighbours read per node in each layer; the layer next to the wanted nodes comes first."
+    power: float = attrs.field(default=1.0, validator=non_negative)
+    "An edge is as likely as its weight to this power; 0: all the same."

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from prodmatch_core.builtin.graph_configs import MeanNodesConfig
 from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder
-from prodmatch_core.graph.messages import Messages
+from prodmatch_core.graph.messages import Messages, weighted_mean
 
 
 class MeanNodesEncoder(NodeEncoder):
@@ -32,11 +32,3 @@ class MeanNodesEncoder(NodeEncoder):
         own = vectors[: messages.seeds]
         mixed = self.mix[number](torch.cat([own, weighted_mean(messages, vectors)], dim=1))
         return mixed if number + 1 == self.layers else self.dropout(functional.relu(mixed))
-
-
-def weighted_mean(messages: Messages, vectors: Tensor) -> Tensor:
-    """Return the mean of each seed's neighbours under the edges' weights, (seeds, size); 0 where it has none."""
-    sums = vectors.new_zeros((messages.seeds, vectors.shape[1]))
-    sums = sums.index_add(0, messages.target, vectors[messages.source] * messages.weight[:, None])
-    total = vectors.new_zeros(messages.seeds).index_add(0, messages.target, messages.weight)
-    return sums / total.clamp_min(1e-12)[:, None]

@@ -182,14 +182,23 @@ def prodmatch_losses() -> Iterator[LossSpec]:
 
 @hookimpl
 def prodmatch_graph_samplers() -> Iterator[GraphSamplerSpec]:
-    """Return the plain graph sampler."""
+    """Return the plain graph samplers."""
     yield GraphSamplerSpec(
         name="core.uniform_sampler",
         summary="Some neighbours of each node, all equally likely, none twice.",
-        factory=f"{HERE}.uniform_sampler:UniformSampler",
+        factory=f"{HERE}.neighbour_samplers:UniformSampler",
         config=f"{HERE}.configs:UniformSamplerConfig",
         gives={"blocks"},
         paper="arXiv 1706.02216, section 3.1",
+    )
+    yield GraphSamplerSpec(
+        name="core.weighted_sampler",
+        summary="Some neighbours of each node, as likely as their edges weigh, none twice.",
+        factory=f"{HERE}.neighbour_samplers:WeightedSampler",
+        config=f"{HERE}.graph_configs:WeightedSamplerConfig",
+        needs={"engagements"},
+        gives={"blocks"},
+        paper="successive sampling: Efraimidis and Spirakis, Information Processing Letters 97(5), 2006",
     )
 
 

@@ -8,7 +8,7 @@ neighbours are read: an example's vectors depend on nothing but the graph.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData,
 from prodmatch_core.components.node_encoder import NodeEncoder
 from prodmatch_core.components.sampler import GraphSampler
 from prodmatch_core.data.corpus import Corpus
+from prodmatch_core.graph.csr import Block, Graph
 from prodmatch_core.graph.messages import all_neighbours, embed_all, pack, unpack
 from prodmatch_core.graph.nodes import Nodes, typed_graph
 from prodmatch_core.graph.surroundings import Surroundings, node_texts
@@ -36,9 +37,6 @@ class GraphEncoder(Encoder):
     `core.graph`.
     """
 
-    two_sided = False
-    "Whether every node has a place for each side of a pair."
-
     def __init__(
         self, config: Any, surroundings: Surroundings, network: NodeEncoder, text: Encoder | None
     ) -> None:
@@ -50,6 +48,7 @@ class GraphEncoder(Encoder):
         self.width = network.width
         self.text = text
         self.sampler: GraphSampler | None = None
+        self._whole: tuple[tuple[int, ...], Tensor] | None = None
         size = config.width
         # Row 0 stands for places that are not in the graph the weights were learnt on.
         self.table = nn.Embedding(surroundings.places + 1, size, padding_idx=0) if config.learnt else None
@@ -74,7 +73,7 @@ class GraphEncoder(Encoder):
     @classmethod
     def load(cls, config: Any, folder: Path) -> Self:
         """Make the encoder from what `save_assets` wrote; it predicts, and can be trained with all neighbours."""
-        surroundings = Surroundings.load(folder, cls.two_sided)
+        surroundings = Surroundings.load(folder, cls.two_sided(config))
         text = None
         if config.text is not None:
             text = config.text.spec.load().load(config.text.config, folder / "text")
@@ -94,7 +93,16 @@ class GraphEncoder(Encoder):
         """Return the graph over what is known, with its nodes' texts; the default: all engagements, both ways."""
         nodes = nodes_of(data)
         graph = typed_graph(data.dataset.engagements, nodes, relations=config.relations or None)
-        return Surroundings(nodes, graph, node_texts(nodes, data.dataset, data.corpus), cls.two_sided)
+        return Surroundings(nodes, graph, node_texts(nodes, data.dataset, data.corpus), cls.two_sided(config))
+
+    @classmethod
+    def two_sided(cls, config: Any) -> bool:
+        """Return whether every node has a place for each side of a pair; the default: one place."""
+        return False
+
+    def finished(self, side: str, vectors: Tensor) -> Tensor:
+        """Return what is made of the network's vectors of one side, (n, self.width) float32: by default nothing."""
+        return vectors
 
     @classmethod
     @abstractmethod
@@ -117,8 +125,8 @@ class GraphEncoder(Encoder):
         layers = unpack(batch)
         vectors = self.network(layers, self.first(layers[0].inputs, batch))
         return Encoding(
-            query=vectors[batch["query"]] if "query" in batch else None,
-            product=vectors[batch["product"]] if "product" in batch else None,
+            query=self.finished("query", vectors[batch["query"]]) if "query" in batch else None,
+            product=self.finished("product", vectors[batch["product"]]) if "product" in batch else None,
         )
 
     def first(self, places: Tensor, texts: Batch) -> Tensor:
@@ -151,14 +159,21 @@ class GraphEncoder(Encoder):
         if len(rows) * WHOLE_FROM < around.places:
             return None
         device = next(self.parameters()).device
+        # Both sides are read from one pass: it is kept until a weight changes, which its version tells.
+        stamp = (id(prepared), *(parameter._version for parameter in self.parameters()))
+        if self._whole is None or self._whole[0] != stamp:
+            self._whole = (stamp, self._all(prepared, device))
+        places = around.place(side, prepared.rows[side][rows])
+        return self.finished(side, self._whole[1][torch.from_numpy(places).to(device)])
+
+    def _all(self, prepared: PreparedGraph, device: torch.device) -> Tensor:
+        """Return the network's vectors of all places, (places, width) float32."""
 
         def first(places: Tensor) -> Tensor:
             told = prepared.text_batch(places.cpu().numpy())
             return self.first(places, {name: tensor.to(device) for name, tensor in told.items()})
 
-        vectors = embed_all(self.network, around.graph, first, device)
-        places = around.place(side, prepared.rows[side][rows])
-        return vectors[torch.from_numpy(places).to(device)]
+        return embed_all(self.network, prepared.surroundings.graph, first, device)
 
 
 @attrs.frozen(eq=False)
@@ -187,16 +202,21 @@ class PreparedGraph:
         """
         seeds, batch, _ = self._seeds(query, product)
         blocks = all_neighbours(self.surroundings.graph, seeds, self.encoder.network.layers)
-        return self._filled(batch, blocks)
+        return self._filled(batch, blocks, self.surroundings.graph)
 
     def draw(self, query: Rows, product: Rows, rng: np.random.Generator) -> Batch:
-        """Return the pairs with drawn neighbours, the edges between the two of each pair left out."""
+        """Return the pairs with drawn neighbours, the edges between the two of each pair left out.
+
+        The graph is the one that is learnt from, in which a product without edges has none lent to it.
+        """
         seeds, batch, places = self._seeds(query, product)
-        graph, sampler = self.surroundings.graph, self.encoder.sampler
-        exclude = self.surroundings.between(places["query"], places["product"]) if len(places) == 2 else None
+        around, sampler = self.encoder.surroundings, self.encoder.sampler
+        exclude = around.between(places["query"], places["product"]) if len(places) == 2 else None
         if sampler is None:
-            return self._filled(batch, all_neighbours(graph, seeds, self.encoder.network.layers, exclude))
-        return self._filled(batch, sampler.sample(seeds, rng, exclude))
+            blocks = all_neighbours(around.graph, seeds, self.encoder.network.layers, exclude)
+        else:
+            blocks = list(sampler.sample(seeds, rng, exclude))
+        return self._filled(batch, blocks, around.graph)
 
     def text_batch(self, places: np.ndarray) -> dict[str, Tensor]:
         """Return the texts of the nodes at places, named `text.<kind>.*`, with the places' rows; none without texts."""
@@ -230,8 +250,8 @@ class PreparedGraph:
         batch = {side: torch.from_numpy(part) for side, part in zip(places, parts, strict=True)}
         return seeds, batch, places
 
-    def _filled(self, batch: dict[str, Tensor], blocks: Any) -> Batch:
-        return batch | pack(blocks, self.surroundings.graph) | self.text_batch(blocks[0].inputs)
+    def _filled(self, batch: dict[str, Tensor], blocks: Sequence[Block], graph: Graph) -> Batch:
+        return batch | pack(blocks, graph) | self.text_batch(blocks[0].inputs)
 
 
 def nodes_of(data: FitData) -> Nodes:

@@ -44,9 +44,9 @@ class Graph:
             if len(ends) and (ends.min() < 0 or ends.max() >= nodes):
                 row = int(np.flatnonzero((ends < 0) | (ends >= nodes))[0])
                 raise ValueError(f"edge {row}: {name} {ends[row]} is not one of the {nodes} nodes")
-        order = np.lexsort((target, source))
-        offsets = np.zeros(nodes + 1, dtype=np.int64)
-        np.cumsum(np.bincount(source, minlength=nodes), out=offsets[1:])
+        from prodmatch_core.graph.kernels import sort_edges
+
+        offsets, order = sort_edges(np.ascontiguousarray(source), np.ascontiguousarray(target), nodes)
         values = np.ones(len(source)) if weights is None else np.asarray(weights)
         return cls(
             offsets,

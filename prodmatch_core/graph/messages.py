@@ -100,6 +100,21 @@ def all_neighbours(
     return blocks[::-1]
 
 
+def weighted_mean(messages: Messages, vectors: Tensor, factor: Tensor | None = None) -> Tensor:
+    """Return the mean of each seed's neighbours under the edges' weights, (seeds, size); 0 where it has none.
+
+    Args:
+        messages: the neighbours.
+        vectors: (inputs, size) float.
+        factor: (edges,) further factor of each edge's weight; 0 leaves an edge out.
+    """
+    weight = messages.weight if factor is None else messages.weight * factor
+    sums = vectors.new_zeros((messages.seeds, vectors.shape[1]))
+    sums = sums.index_add(0, messages.target, vectors[messages.source] * weight[:, None])
+    total = vectors.new_zeros(messages.seeds).index_add(0, messages.target, weight)
+    return sums / total.clamp_min(1e-12)[:, None]
+
+
 @torch.no_grad()
 def embed_all(
     encoder: NodeEncoder, graph: Graph, inputs: Callable[[Tensor], Tensor], device: torch.device

@@ -175,7 +175,7 @@ SAMPLER = Part(
     GraphSamplerSpec(
         name="core.uniform_sampler",
         summary="Some neighbours.",
-        factory="prodmatch_core.builtin.uniform_sampler:UniformSampler",
+        factory="prodmatch_core.builtin.neighbour_samplers:UniformSampler",
     ),
     UniformSamplerConfig((5, 5)),
 )

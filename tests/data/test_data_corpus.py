@@ -126,7 +126,7 @@ def test_examples_have_fixed_dtypes() -> None:
 
 
 def test_examples_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="four arrays of one length"):
+    with pytest.raises(ValueError, match="examples need arrays of one length"):
         Examples(np.zeros(2), np.zeros(2), np.zeros(3), np.zeros(2))
 
 

@@ -54,7 +54,7 @@ def make_world(size: int) -> FitData:
 
 @pytest.fixture(scope="module")
 def shop() -> FitData:
-    return make_world(2000)
+    return make_world(3000)
 
 
 def member(negatives: Mapping[str, Any] | None = None, epochs: int = 2) -> Member:
@@ -265,7 +265,7 @@ def test_tuples_hold_a_match_and_a_query_that_is_no_known_match(shop: FitData) -
 
 def test_it_learns_64_tuples_by_heart_without_collapsing(shop: FitData) -> None:
     encoder = encoder_of(shop)
-    fields = {"epochs": 160, "learning_rate": 6e-3, "word_dropout": 0.05, "kl": 0.02, "hidden": 64}
+    fields = {"epochs": 200, "learning_rate": 6e-3, "word_dropout": 0.05, "kl": 0.02, "hidden": 64}
     generator = generator_of(shop, encoder, **fields)
     # One tuple an item: what follows from the same pair twice cannot be learnt by heart.
     few = generator.tuples[0].take(np.unique(generator.tuples[0].product, return_index=True)[1][:64])

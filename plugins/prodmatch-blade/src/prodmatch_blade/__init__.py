@@ -1,0 +1,1 @@
+"""BLADE: dual embeddings and degree-biased sampling for directed product graphs."""

@@ -1,0 +1,1 @@
+"""Graph networks and neighbour sampling on DGL."""
