@@ -21,7 +21,7 @@ types: $(READY)
 
 # A process a processor shares the test files; threads of their own would only get into each other's way.
 tests: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -11,7 +11,9 @@ import attrs
 import numpy as np
 import polars as pl
 
+from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.texts import PRODUCT_FIELDS, normalise
+from prodmatch_core.fit import parts_within
 from prodmatch_core.rundir import Run
 from prodmatch_core.serving.label_store import LabelStore
 
@@ -40,18 +42,32 @@ def model_set(run: Path, *options: str) -> str:
     return digest.hexdigest()
 
 
-def keys_of(frame: pl.DataFrame, version: str) -> np.ndarray:
+def reads_identifiers(run: Path) -> bool:
+    """Tell whether a run's answers depend on who a query and a product are, beside their texts, as a graph's do."""
+    return any(
+        part.needs & {"engagements", "judgements", "blocks"} or "nodes" in part.gives
+        for member in load_pipeline(run / "resolved.toml").member
+        for _, part in parts_within(member.encoder, "")
+    )
+
+
+def keys_of(frame: pl.DataFrame, version: str, identified: bool = False) -> np.ndarray:
     """Return the key of every pair, (n, 2) uint64: of locale, normalised texts and `version`.
 
     Args:
         frame: pairs as `Pipeline.predict` takes them.
         version: the model set's hash and the catalogue's version.
+        identified: add query_id and product_id, where the frame has them.
     """
     fields = [name for name in PRODUCT_FIELDS if name in frame.columns]
     locale = pl.col("locale").cast(pl.String).fill_null("en") if "locale" in frame.columns else pl.lit("en")
     texts = [pl.col(name).cast(pl.String).fill_null("") for name in ("query", *fields)]
+    named = [name for name in ("query_id", "product_id") if identified and name in frame.columns]
+    texts += [pl.col(name).cast(pl.String).fill_null("") for name in named]
     pairs = frame.select(locale.alias("locale"), *texts)
-    sides = [_digests(pairs, ["locale", *names], version) for names in (["query"], fields)]
+    left = ["query", *(name for name in named if name == "query_id")]
+    right = [*fields, *(name for name in named if name == "product_id")]
+    sides = [_digests(pairs, ["locale", *names], version) for names in (left, right)]
     mixed = sides[0] ^ (sides[1] * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x7F4A7C15))
     return mixed ^ (mixed >> np.uint64(31))
 
@@ -80,6 +96,7 @@ class CachedPipeline:
         store: the answers.
         version: what keys hold beside texts.
         precision, backend: as `Pipeline.load` takes them.
+        identified: whether keys hold identifiers beside texts.
         hits: pairs answered from the store so far.
     """
 
@@ -89,6 +106,7 @@ class CachedPipeline:
     labels: tuple[str, ...]
     precision: str = "auto"
     backend: str = "torch"
+    identified: bool = False
     hits: int = 0
     _pipeline: Pipeline | None = None
 
@@ -117,7 +135,7 @@ class CachedPipeline:
         labels = Run.open(run).scheme.labels
         store = LabelStore.open(cache, len(_FIXED) + len(labels), limit)
         version = f"{model_set(run, precision, backend)}\x1f{catalogue}"
-        return cls(run, store, version, labels, precision, backend)
+        return cls(run, store, version, labels, precision, backend, reads_identifiers(run))
 
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return what `Pipeline.predict` does.
@@ -125,7 +143,7 @@ class CachedPipeline:
         Raises:
             DataError: a column is missing or a text is empty.
         """
-        keys = keys_of(frame, self.version)
+        keys = keys_of(frame, self.version, self.identified)
         there, values = self.store.find(keys)
         self.hits += int(there.sum())
         if not there.all():

@@ -49,6 +49,34 @@ def keys(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(2**63, size=(count, 2)).astype(np.uint64)
 
 
+def test_answers_of_a_graph_are_found_by_identifiers_too(tmp_path: Path) -> None:
+    sampler = {"use": "core.uniform_sampler", "fanouts": [3, 3]}
+    graph = {
+        "name": "graph",
+        "encoder": {"use": "core.graph_nodes", "nodes": {"use": "core.mean_nodes"}},
+        "sampler": sampler,
+        "training": {"epochs": 1},
+    }
+    done = run_pipeline(load_pipeline({**TREE, "member": [graph]}), out=tmp_path / "run")
+    rows = done.predictions.filter(pl.col("split") == "test").head(1)
+    pair = pl.DataFrame({"query": ["phone case"], "title": ["Slim case"], "query_id": rows["query_id"]})
+    known, unknown = (
+        pair.with_columns(product_id=pl.Series([name])) for name in (rows["product_id"][0], "nobody")
+    )
+    cached = CachedPipeline.open(done.path, tmp_path / "cache")
+    told = pl.concat([cached.predict(known), cached.predict(unknown)])
+    fresh = Pipeline.load(done.path).predict(pl.concat([known, unknown]))
+    assert cached.hits == 0
+    assert_frame_equal(told, fresh, abs_tol=1e-5)
+
+
+def test_answers_of_texts_are_found_whatever_the_identifiers(run: Run, tmp_path: Path) -> None:
+    cached = CachedPipeline.open(run.path, tmp_path / "cache")
+    cached.predict(PAIRS.with_columns(product_id=pl.lit("a")))
+    cached.predict(PAIRS.with_columns(product_id=pl.lit("b")))
+    assert cached.hits == 4
+
+
 def test_cached_answers_equal_fresh_ones(run: Run, tmp_path: Path) -> None:
     fresh = Pipeline.load(run.path).predict(PAIRS)
     cached = CachedPipeline.open(run.path, tmp_path / "cache")
