@@ -48,7 +48,6 @@ class GraphEncoder(Encoder):
         self.width = network.width
         self.text = text
         self.sampler: GraphSampler | None = None
-        self._whole: tuple[tuple[int, ...], Tensor] | None = None
         size = config.width
         # Row 0 stands for places that are not in the graph the weights were learnt on.
         self.table = nn.Embedding(surroundings.places + 1, size, padding_idx=0) if config.learnt else None
@@ -159,21 +158,14 @@ class GraphEncoder(Encoder):
         if len(rows) * WHOLE_FROM < around.places:
             return None
         device = next(self.parameters()).device
-        # Both sides are read from one pass: it is kept until a weight changes, which its version tells.
-        stamp = (id(prepared), *(parameter._version for parameter in self.parameters()))
-        if self._whole is None or self._whole[0] != stamp:
-            self._whole = (stamp, self._all(prepared, device))
-        places = around.place(side, prepared.rows[side][rows])
-        return self.finished(side, self._whole[1][torch.from_numpy(places).to(device)])
-
-    def _all(self, prepared: PreparedGraph, device: torch.device) -> Tensor:
-        """Return the network's vectors of all places, (places, width) float32."""
 
         def first(places: Tensor) -> Tensor:
             told = prepared.text_batch(places.cpu().numpy())
             return self.first(places, {name: tensor.to(device) for name, tensor in told.items()})
 
-        return embed_all(self.network, prepared.surroundings.graph, first, device)
+        vectors = embed_all(self.network, around.graph, first, device)
+        places = around.place(side, prepared.rows[side][rows])
+        return self.finished(side, vectors[torch.from_numpy(places).to(device)])
 
 
 @attrs.frozen(eq=False)

@@ -153,3 +153,24 @@ def test_a_graph_encoder_without_a_sampler_is_refused() -> None:
                 "member": {"encoder": ENCODER},
             }
         )
+
+
+def test_validation_sees_the_weights_of_its_epoch() -> None:
+    found, figures = world("relate"), []
+    fit_member(
+        member(
+            training={
+                "batch_size": 16,
+                "epochs": 8,
+                "patience": 0,
+                "learning_rate": 0.05,
+                "measure": "mrr@20",
+            }
+        ),
+        found.fit,
+        found.task,
+        default_registry(),
+        5,
+        lambda heard: figures.append(heard["valid"]["mrr@20"]),
+    )
+    assert len(set(figures)) > 4
