@@ -1,6 +1,6 @@
 """Speed of ensembles, of the label cache and of cascades: docs/explanation/benchmarks-ensemble.md.
 
-    PRODMATCH_DATA=DIR python benchmarks/ensemble.py [--rows 500000] [--rounds 10] [--only PART] [--write]
+    PRODMATCH_DATA=DIR python benchmarks/ensemble.py [--rows 500000] [--rounds 20] [--only PART] [--write]
 
 Processor time of one thread, because other work on a machine changes it least. The cascade and the cache read the run
 that `evidence_ensemble.py` leaves in `runs/evidence_ensemble`; where it is not there, they are left out. What
@@ -52,7 +52,7 @@ def main() -> None:
     """Measure what is missing, and print or write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--kept", type=Path, default=ROOT / "runs" / "benchmark_ensemble.json")
     parser.add_argument("--only", choices=("aggregation", "look_ups", "cache", "cascade"))

@@ -188,10 +188,9 @@ def main() -> None:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    """Return the rows that are there."""
-    return (
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    )
+    """Return the rows that are there, each fit once."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return list({(row["data"], row["seed"], row["arm"]): row for row in map(json.loads, lines)}.values())
 
 
 def fill(path: Path, name: str, seed: int, later: bool) -> None:

@@ -30,6 +30,14 @@ NOTES = {
     "of training judgements without their labels. A test query is never in it; a test product is where a training "
     "query was judged with it too.",
 }
+WHY = {
+    "shop": "Why no more: without the pair's own edge, a product of the test split has few neighbours or none, so the "
+    "graph seldom knows what its text leaves out; and the shop is small, so that intervals are wide. More seeds and "
+    "larger shops (`DATA` and `SEEDS` in the script) narrow them.",
+    "crowdflower": "Why no more: nearly every product was judged for one query, so the proxy has nothing to say of "
+    "test pairs, and arms differ by how they were trained, not by what they read. With one locale, a copy is more "
+    "training on the same rows.",
+}
 CLAIMS = (
     ("text + graph exceeds text only", FUSED, TEXT),
     ("text + graph exceeds text + random graph, so it is the edges and not the size", FUSED, RANDOM),
@@ -122,6 +130,8 @@ def section(name: str, arms: Mapping[str, Sequence[Run]], shared: Answers) -> li
         *_slices(pools, {name: buckets == name for name in BUCKETS if (buckets == name).any()}, "neighbours"),
         "",
         *reading(pools),
+        "",
+        WHY[name],
         "",
     ]
     return lines

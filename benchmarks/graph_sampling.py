@@ -186,7 +186,8 @@ def main() -> None:
                 print(row, flush=True)
                 with chosen.rows.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(row) + "\n")
-    PAGE.write_text(page(read(chosen.rows)), encoding="utf-8")
+    found = sorted(read(chosen.rows).items(), key=lambda item: int(item[0][0].split(":")[0]))
+    PAGE.write_text(page(dict(found)), encoding="utf-8")
     print(f"written: {PAGE.relative_to(ROOT)}")
 
 
@@ -229,7 +230,9 @@ def page(rows: dict[tuple[str, str], dict[str, float]]) -> str:
     told = ", ".join(f"{value:.2f} at {int(size.split(':')[1]):,}" for size, value in per.items())
     lines += [
         "An epoch that asks for every edge's source once costs a batch for each 1,024 edges. Microseconds of processor",
-        f"time an edge of the graph, by its edges: {told}. Constant but for the caches: linear in edges.",
+        f"time an edge of the graph, by its edges: {told}.",
+        "What grows is the time of a read once the graph no longer fits the caches; beyond them an epoch is",
+        "linear in edges.",
         "",
         "A graph holds 8 bytes a node and 12 an edge, 14 where edges have relations; the file is mapped, so a process",
         "holds what it touches. Weighted sampling adds 8 an edge, a sampler 4 a node for each thread. By this law 10^8",

@@ -219,19 +219,26 @@ def sample_layer(
             _weighted(state, first, end, take, cumulative, exclude, low, high, chosen)
         else:
             _uniform(state, first, there, take, exclude, low, high, chosen)
-        for i in range(take):
-            if chosen[i] < 0:  # fewer edges with a weight than were to be taken
-                continue
-            sender = targets[chosen[i]]
-            if place[sender] < 0:
-                place[sender] = count
-                inputs[count] = sender
-                count += 1
-            edge[edges] = chosen[i]
-            source[edges] = place[sender]
-            target[edges] = number
-            edges += 1
-    return inputs[:count].copy(), source[:edges], target[:edges], edge[:edges]
+        target[edges : edges + take] = number
+        edges += take
+    kept = 0
+    for i in range(edges):
+        if edge[i] >= 0:  # a node may have fewer edges with a weight than were to be taken
+            edge[kept], target[kept] = edge[i], target[i]
+            kept += 1
+    # Reads from far apart stand in loops of their own: a processor then waits for many of them at once.
+    for i in range(kept):
+        source[i] = targets[edge[i]]
+    for i in range(kept):
+        sender = source[i]
+        position = place[sender]
+        if position < 0:
+            position = count
+            place[sender] = position
+            inputs[count] = sender
+            count += 1
+        source[i] = position
+    return inputs[:count].copy(), source[:kept], target[:kept], edge[:kept]
 
 
 @njit(nogil=True, cache=True)

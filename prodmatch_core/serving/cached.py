@@ -130,8 +130,11 @@ class CachedPipeline:
         self.hits += int(there.sum())
         if not there.all():
             new = np.flatnonzero(~there)
-            values[new] = self._packed(self.pipeline.predict(frame[new]))
-            self.store.add(keys[new], values[new])
+            # Pairs of one key get one answer, now as later.
+            distinct, first, which = np.unique(keys[new], axis=0, return_index=True, return_inverse=True)
+            found = self._packed(self.pipeline.predict(frame[new[first]]))
+            values[new] = found[which.ravel()]
+            self.store.add(distinct, found)
         return self._unpacked(frame, values)
 
     @property

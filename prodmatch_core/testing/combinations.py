@@ -42,8 +42,6 @@ DATA: Mapping[str, Mapping[str, Any]] = {
 EXAMPLES = 48
 "Training examples of a step, at the most; a step is one batch."
 TRAINING = {"epochs": 1, "batch_size": EXAMPLES, "per_class": 0, "patience": 0}
-MEMBER_KINDS = ("encoder", "loss", "negative-generator", "graph-sampler")
-DECISION_KINDS = ("encoder", "aggregator", "calibrator")
 
 
 @attrs.frozen
@@ -142,24 +140,28 @@ class Combination:
         return []
 
 
-def of_members(registry: Registry, task: str) -> Iterator[Combination]:
-    """Yield encoder x loss x negative generator x graph sampler; all kinds but the encoder may be left out."""
-    yield from _product(registry, task, MEMBER_KINDS)
+def of_members(registry: Registry, task: str) -> Iterator[tuple[Combination, list[str]]]:
+    """Yield encoder x graph sampler x loss x negative generator, each with why `validate` refuses it.
+
+    All kinds but the encoder may be left out. Of what is refused, only the smallest combinations are told: no loss and
+    no generator gives what an encoder lacks.
+    """
+    yield from _grown(registry, task, ("encoder", "graph-sampler"), ("loss", "negative-generator"))
 
 
-def of_decisions(registry: Registry, task: str) -> Iterator[Combination]:
-    """Yield encoder x aggregator x calibrator; both may be left out. Nothing where a task ranks neighbours."""
+def of_decisions(registry: Registry, task: str) -> Iterator[tuple[Combination, list[str]]]:
+    """Yield encoder x aggregator x calibrator as `of_members` does; nothing where a task ranks neighbours."""
     if TASKS[task].answer == "classes":
-        yield from _product(registry, task, DECISION_KINDS)
+        yield from _grown(registry, task, ("encoder", "aggregator"), ("calibrator",))
 
 
 def pairwise(combinations: Iterable[Combination]) -> list[Combination]:
-    """Return some of the combinations, in which every two parts stand together that stand together in any."""
+    """Return some of the combinations: every two parts that fit stand together in one, and every part in each task."""
     kept: list[Combination] = []
     seen: set[Any] = set()
     ordered = sorted(combinations, key=lambda each: hashlib.sha256(str(each).encode()).digest())
     for combination in ordered:
-        parts = [f"{kind}={choice}" for kind, choice in combination.parts.items()]
+        parts = [combination.task, *(f"{kind}={choice}" for kind, choice in combination.parts.items())]
         pairs = {*parts, *itertools.combinations(parts, 2)}
         if not pairs <= seen:
             seen |= pairs
@@ -222,8 +224,29 @@ def _few(examples: Examples, task: str) -> Examples:
     return examples.take(np.sort(order[:EXAMPLES]))
 
 
-def _product(registry: Registry, task: str, kinds: tuple[str, ...]) -> Iterator[Combination]:
-    left_out: list[Choice | None] = [None]
-    offered = [[*choices(registry, kind), *([] if kind == "encoder" else left_out)] for kind in kinds]
-    for chosen in itertools.product(*offered):
-        yield Combination(task, {kind: choice for kind, choice in zip(kinds, chosen, strict=True) if choice})
+def _grown(
+    registry: Registry, task: str, first: tuple[str, ...], then: tuple[str, ...]
+) -> Iterator[tuple[Combination, list[str]]]:
+    offered: dict[str, list[Choice | None]] = {
+        kind: [None, *choices(registry, kind)] for kind in (*first, *then)
+    }
+    offered["encoder"] = offered["encoder"][1:]
+
+    def tried(chosen: Iterable[Choice | None]) -> tuple[Combination, list[str]]:
+        made = Combination(task, {choice.spec.kind: choice for choice in chosen if choice is not None})
+        return made, made.refusals(registry)
+
+    for base in itertools.product(*(offered[kind] for kind in first)):
+        yield (found := tried(base))
+        if found[1]:
+            continue
+        fitting: list[list[Choice | None]] = []
+        for kind in then:
+            fitting.append([None])
+            for choice in offered[kind][1:]:
+                yield (found := tried((*base, choice)))
+                if not found[1]:
+                    fitting[-1].append(choice)
+        for further in itertools.product(*fitting):
+            if sum(choice is not None for choice in further) > 1:
+                yield tried((*base, *further))

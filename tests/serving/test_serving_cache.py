@@ -58,6 +58,14 @@ def test_cached_answers_equal_fresh_ones(run: Run, tmp_path: Path) -> None:
     assert again.hits == 4 and again._pipeline is None
 
 
+def test_pairs_of_one_key_get_one_answer_now_as_later(run: Run, tmp_path: Path) -> None:
+    twice = pl.concat([PAIRS, PAIRS.with_columns(query=pl.col("query").str.to_uppercase())])
+    first = CachedPipeline.open(run.path, tmp_path / "cache").predict(twice)
+    again = CachedPipeline.open(run.path, tmp_path / "cache").predict(twice)
+    assert_frame_equal(again, first, check_exact=True)
+    np.testing.assert_array_equal(first["score"][:4].to_numpy(), first["score"][4:].to_numpy())
+
+
 def test_case_and_blanks_of_a_text_are_no_other_pair_but_words_brand_and_locale_are() -> None:
     same = PAIRS.with_columns(query=pl.col("query").str.to_uppercase() + "  ")
     np.testing.assert_array_equal(keys_of(same, "v"), keys_of(PAIRS, "v"))

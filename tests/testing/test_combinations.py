@@ -10,7 +10,6 @@ import pytest
 from prodmatch_core.registry import default_registry
 from prodmatch_core.tasks.specs import TASKS
 from prodmatch_core.testing.combinations import (
-    MEMBER_KINDS,
     Combination,
     choices,
     of_decisions,
@@ -30,24 +29,26 @@ REASONS = (
 "What a refusal may say."
 
 
+Tried = list[tuple[Combination, list[str]]]
+"Combinations, each with why it is refused."
+
+
 @functools.cache
-def sorted_out(task: str) -> tuple[list[Combination], dict[Combination, list[str]]]:
-    """Return the combinations of a task that fit, and the others with why they do not."""
-    registry = default_registry()
-    fits, refused = [], {}
-    for combination in (*of_members(registry, task), *of_decisions(registry, task)):
-        reasons = combination.refusals(registry)
-        if reasons:
-            refused[combination] = reasons
-        else:
-            fits.append(combination)
-    return fits, refused
+def members(task: str) -> Tried:
+    """Return encoders with samplers, losses and negative generators."""
+    return list(of_members(default_registry(), task))
+
+
+@functools.cache
+def cover() -> list[Combination]:
+    """Return members in which every two parts that fit each other stand together."""
+    return pairwise(made for task in TASKS for made, reasons in members(task) if not reasons)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_parts_that_fit_make_a_training_step(task: str) -> None:
     registry, failed = default_registry(), []
-    tried = pairwise(each for each in sorted_out(task)[0] if each.parts.keys() <= {*MEMBER_KINDS})
+    tried = [each for each in cover() if each.task == task]
     for combination in tried:
         try:
             train_one_step(combination, registry)
@@ -59,12 +60,15 @@ def test_parts_that_fit_make_a_training_step(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_parts_that_do_not_fit_are_refused_with_the_reason(task: str) -> None:
-    _, refused = sorted_out(task)
+    refused = [
+        (made, reason)
+        for made, reasons in (*members(task), *of_decisions(default_registry(), task))
+        for reason in reasons
+    ]
     assert refused
     unclear = [
-        f"{combination}: {reason}"
-        for combination, reasons in refused.items()
-        for reason in reasons
+        f"{made}: {reason}"
+        for made, reason in refused
         if not any(re.search(known, reason) for known in REASONS)
     ]
     assert unclear == []
@@ -73,6 +77,6 @@ def test_parts_that_do_not_fit_are_refused_with_the_reason(task: str) -> None:
 def test_every_encoder_but_those_that_others_nest_fits_some_task() -> None:
     registry = default_registry()
     heads = set().union(*(task.heads for task in TASKS.values()))
-    fits = {str(each.parts["encoder"]) for task in TASKS for each in sorted_out(task)[0]}
+    fits = {str(made.parts["encoder"]) for task in TASKS for made, reasons in members(task) if not reasons}
     left = [choice for choice in choices(registry, "encoder") if str(choice) not in fits]
     assert [str(choice) for choice in left if choice.part(registry).gives & heads - {"nodes"}] == []

@@ -66,7 +66,7 @@ class DualConfig:
     restart: float = attrs.field(default=0.3, validator=unit_interval)
     "Chance that a walk goes back to its start before a step."
     radius: float = attrs.field(default=4.5, validator=positive)
-    "Length of every vector, so that scores lie between -radius ** 2 and radius ** 2."
+    "Length of every vector, so that scores lie between minus and plus its square."
     cold: int = attrs.field(default=0, validator=at_least(0))
     "Products without edges read the neighbours of so many others, the nearest by their texts; 0: of none."
 

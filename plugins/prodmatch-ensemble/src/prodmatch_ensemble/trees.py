@@ -150,7 +150,8 @@ def trainable(table: Table) -> Table:
     Raises:
         DataError: there is none.
     """
-    rows = merged(table.take(np.flatnonzero((table.labels >= 0) & (table.weights > 0))))
+    used = (table.labels >= 0) & (table.weights > 0)
+    rows = merged(table if used.all() else table.take(used))
     if not len(rows):
         raise DataError("ensemble: no training pair has a label and a weight above 0")
     return rows
