@@ -15,7 +15,6 @@ from typing import Any, Self
 import attrs
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Links, Prepared
@@ -24,7 +23,7 @@ from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.graph.files import map_arrays
 from prodmatch_core.graph.messages import embed_all, unpack
 from prodmatch_core.graph.surroundings import Surroundings
-from prodmatch_core.rundir import write_json
+from prodmatch_core.rundir import write_arrays, write_json
 from prodmatch_salam import edges
 from prodmatch_salam.attention import ViewAttention
 from prodmatch_salam.configs import FusionConfig
@@ -128,7 +127,7 @@ class FusionEncoder(Encoder):
         (folder / "graph").mkdir()
         self.surroundings.save(folder / "graph")
         rows = np.arange(len(self.features.rows))
-        save_file({"nodes": np.ascontiguousarray(self.features.take(rows))}, folder / FEATURES)
+        write_arrays(folder / FEATURES, {"nodes": self.features.take(rows)})
         write_json(folder / TOLD, {"edges": self.kind, "setting": self.config.setting})
 
     def prepare(self, corpus: Corpus) -> Prepared:
