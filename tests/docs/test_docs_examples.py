@@ -82,3 +82,15 @@ def anchors(page: Path) -> set[str]:
     """Return what GitHub and the site call the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ["docs/README.md", "docs/adr/README.md"])
+def test_a_list_of_pages_names_each_once_and_decisions_in_order(page: str) -> None:
+    named = re.findall(
+        r"^- \[(?:(\d+)\. )?[^]]+\]\(([^)]+)\)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE
+    )
+    targets = [target for _, target in named]
+    assert targets
+    assert [target for target in targets if targets.count(target) > 1] == []
+    numbers = [int(number) for number, _ in named if number]
+    assert numbers == sorted(numbers)
