@@ -53,6 +53,16 @@ NAMES = {"citeseer": "Citeseer, directed", "magazine": "Amazon magazines", "shop
 def page(rows: list[Row]) -> str:
     """Return the page as Markdown."""
     lines = HEAD.strip().splitlines()
+    counts = {
+        (data, arm): sum(r["data"] == data and r["arm"] == arm for r in rows)
+        for data in NAMES
+        for arm in ORDER
+    }
+    if any(count < 3 for count in counts.values()):
+        lines += [
+            "",
+            "*Seeds* says how many runs of an arm are in; what is not in a table has not been run at this size.",
+        ]
     for name, title in NAMES.items():
         there = [row for row in rows if row["data"] == name]
         if there:
