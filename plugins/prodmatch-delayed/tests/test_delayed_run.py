@@ -66,6 +66,11 @@ def test_the_section_tells_figures_weights_and_delays(run: Any) -> None:
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "Conversions that come late" in page
     assert "How long conversions take" in page
+    assert [
+        t
+        for t in ("Log loss by day", "ROC AUC by day", "PR AUC by day", "Calibration by day")
+        if t not in page
+    ] == []
     for number, method in enumerate(METHODS):
         weighed = method not in ("vanilla", "oracle", "fnc", "dfm")
         assert (f"Weights of m{number} ({method})" in page) is weighed, method

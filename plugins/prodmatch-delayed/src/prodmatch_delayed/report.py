@@ -91,23 +91,21 @@ def _by_day(lines: Sequence[Said]) -> str:
         cells += [f"{place[line.member]:.2f}"] if place else []
         body.append([line.member, *cells])
     heads += ["Vanilla 0, oracle 1"] if place else []
+    told = (
+        ("nll", "Log loss", "delayed-nll"),
+        ("roc_auc", "ROC AUC", "delayed-auc"),
+        ("average_precision", "PR AUC", "delayed-pr-auc"),
+    )
     charts = [
-        over_time(
-            when,
-            [Line(line.member, table["nll"].to_list()) for line, table in zip(lines, tables, strict=True)],
-            "Log loss by day",
-            "Log loss",
-            "delayed-nll",
-        ),
-        over_time(
-            when,
-            [
-                Line(line.member, table["roc_auc"].to_list())
-                for line, table in zip(lines, tables, strict=True)
-            ],
-            "ROC AUC by day",
-            "ROC AUC",
-            "delayed-auc",
+        *(
+            over_time(
+                when,
+                [Line(x.member, t[figure].to_list()) for x, t in zip(lines, tables, strict=True)],
+                f"{title} by day",
+                title,
+                name,
+            )
+            for figure, title, name in told
         ),
         over_time(
             when,
@@ -123,6 +121,7 @@ def _by_day(lines: Sequence[Said]) -> str:
     captions = (
         "Log loss of each day's events.",
         "How well each day's conversions are told from the rest.",
+        "How pure the likeliest of each day's events are.",
         "What was stated on average, and what came true in the end.",
     )
     return _table("Test events", ["Member", *heads], body) + _figures(charts, captions)
