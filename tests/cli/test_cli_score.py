@@ -281,7 +281,7 @@ def test_broken_pairs_are_told_in_full_and_nothing_is_written(
         ("pairs.jsonl", b"[1, 2]\n", "pairs.jsonl: line 1: one JSON object a line is expected, got [1, 2]."),
         (
             "pairs.csv.gz",
-            gzip.compress(b"query,title\n" + b"a,b\n" * 1000)[:-20],
+            gzip.compress(b"query,title\n" + b"a,b\n" * 1000, mtime=0)[:-20],
             "pairs.csv.gz: the gzip file is damaged: Compressed file ended before the end-of-stream marker "
             "was reached. Copy or pack it again.",
         ),
