@@ -7,6 +7,7 @@ node's vector does not depend on which others are asked for beside it.
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from typing import Any
 
 import attrs
@@ -32,13 +33,13 @@ class DglEncoder(NodeEncoder):
         self.convolutions = nn.ModuleList(self.convolution(a, b) for a, b in itertools.pairwise(sizes))
         self.dropout = nn.Dropout(config.dropout)
 
+    @abstractmethod
     def convolution(self, size: int, width: int) -> nn.Module:
         """Return DGL's convolution from vectors of one size to those of another."""
-        raise NotImplementedError
 
+    @abstractmethod
     def convolve(self, convolution: nn.Module, messages: Messages, vectors: Tensor) -> Tensor:
         """Return the seeds' vectors, (seeds, width)."""
-        raise NotImplementedError
 
     def layer(self, number: int, messages: Messages, vectors: Tensor) -> Tensor:
         """Return the seeds' vectors, (seeds, width) float32."""
