@@ -179,7 +179,7 @@ class _Runner:
         self._write_provenance()
 
         self.reporter.stage("report")
-        from prodmatch_core.report import write_report
+        from prodmatch_core.report.page import write_report
 
         write_report(draft_run, self.registry)
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)

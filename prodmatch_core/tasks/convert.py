@@ -16,8 +16,8 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.streams import HOUR, NEVER, EventLog
 from prodmatch_core.data.tables import EVENTS
-from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
+from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.sections import PipelineFile
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import class_head
