@@ -33,7 +33,7 @@ from prodmatch_core.provenance import provenance
 from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.rundata import pairs_of, read_dataset
-from prodmatch_core.rundir import Draft, Run, log_lines, saving, write_arrays, write_json, write_text
+from prodmatch_core.rundir import Draft, Run, log_lines
 from prodmatch_core.sections import Member, PipelineFile
 from prodmatch_core.side_by_side import fit_side_by_side, reason_of
 from prodmatch_core.stages import Stage, content_key, versions
@@ -43,6 +43,7 @@ from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.course import STREAM
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.member import fit_member
+from prodmatch_core.writing import saving, write_arrays, write_json, write_text
 
 ANSWERS: Mapping[str, type[Answer]] = {"classes": ClassAnswer, "neighbours": NeighbourAnswer}
 "What becomes of members' predictions, by what a task answers with."

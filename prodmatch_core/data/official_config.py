@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 from prodmatch_core.data.file_config import encoding, quote
+from prodmatch_core.data.gains import ESCI_LABELS
 from prodmatch_core.data.pairs_config import BINARY
-from prodmatch_core.evaluation.gains import ESCI_LABELS
 from prodmatch_core.fields import PRODUCT_FIELDS, Expected, not_empty, one_of, product_fields
 
 WANDS_LABELS = ("exact", "partial", "irrelevant")

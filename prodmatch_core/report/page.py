@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from prodmatch_core.errors import ConfigError
 from prodmatch_core.records import Section
-from prodmatch_core.rundir import Run, write_text
+from prodmatch_core.rundir import Run
+from prodmatch_core.writing import write_text
 
 if TYPE_CHECKING:
     from prodmatch_core.registry import Registry

@@ -21,7 +21,7 @@ import polars as pl
 
 from prodmatch_core.components.aggregator import Cost
 from prodmatch_core.errors import RunError
-from prodmatch_core.rundir import write_json, write_parquet
+from prodmatch_core.writing import write_json, write_parquet
 
 FILE = "cost.json"
 BATCH = 64

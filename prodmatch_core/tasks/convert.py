@@ -19,9 +19,9 @@ from prodmatch_core.data.tables import EVENTS
 from prodmatch_core.errors import DataError
 from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.sections import PipelineFile
+from prodmatch_core.task_specs import CONVERT
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import class_head
-from prodmatch_core.tasks.specs import CONVERT
 
 CONVERSION = LabelScheme("conversion", ("converted", "not_converted"), (1.0, 0.0), ("converted",))
 "What an event can become."

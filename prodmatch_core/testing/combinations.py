@@ -25,7 +25,7 @@ from prodmatch_core.records import Part, Spec
 from prodmatch_core.registry import Registry
 from prodmatch_core.sections import PipelineFile
 from prodmatch_core.structure import Mismatch, Structurer
-from prodmatch_core.tasks.specs import TASKS
+from prodmatch_core.task_specs import TASKS
 
 if TYPE_CHECKING:
     from prodmatch_core.components.encoder import FitData

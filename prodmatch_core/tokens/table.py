@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import Encoding, FitData, States
 from prodmatch_core.data.corpus import Corpus
-from prodmatch_core.rundir import write_text
 from prodmatch_core.tokens.batches import FIRST, Inputs, Template, Tokens, TowerBatches
 from prodmatch_core.tokens.fields import TokenFields
 from prodmatch_core.tokens.tokenizer import SPECIAL_TOKENS, train_tokenizer, unknown_token
+from prodmatch_core.writing import write_text
 
 PAD = SPECIAL_TOKENS.index("[PAD]")
 WINDOW = 4

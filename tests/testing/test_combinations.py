@@ -8,7 +8,7 @@ import re
 import pytest
 
 from prodmatch_core.registry import default_registry
-from prodmatch_core.tasks.specs import TASKS
+from prodmatch_core.task_specs import TASKS
 from prodmatch_core.testing.combinations import (
     Combination,
     choices,

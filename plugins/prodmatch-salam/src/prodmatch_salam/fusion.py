@@ -23,7 +23,7 @@ from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.graph.files import map_arrays
 from prodmatch_core.graph.messages import unpack
 from prodmatch_core.graph.surroundings import Surroundings
-from prodmatch_core.rundir import write_arrays, write_json
+from prodmatch_core.writing import write_arrays, write_json
 from prodmatch_salam import edges
 from prodmatch_salam.attention import ViewAttention
 from prodmatch_salam.configs import FusionConfig
