@@ -252,9 +252,9 @@ def _figures(
     failed: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the comparison of the runs as plain values, with verdicts, notes, and the arms that failed."""
+    from prodmatch_core.comparison import arms as arms_room
     from prodmatch_core.comparison import comparing
     from prodmatch_core.comparison.pairing import Sheet, paired
-    from prodmatch_core.comparison import arms as arms_room
     from prodmatch_core.grid.running import made_by
     from prodmatch_core.progress import reporting
 
