@@ -44,7 +44,7 @@ def render(run: Run, sections: Sequence[Section] = (), *, registry: Registry | N
 
     Args:
         run: a run directory whose figures are all written.
-        sections: what plugins add after the report's own sections.
+        sections: what plugins add, before the mistakes.
         registry: the parts to read the resolved pipeline with; the installed plugins' by default.
 
     Raises:
