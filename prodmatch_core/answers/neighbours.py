@@ -15,9 +15,9 @@ from prodmatch_core.evaluation.direction import OneWay, direction_auc
 from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.evaluation.search import Search, depth_of
 from prodmatch_core.evaluation.unlearnt import BASELINES
-from prodmatch_core.rundir import write_json, write_parquet
 from prodmatch_core.training import seeds
 from prodmatch_core.training.fitted import FittedMember
+from prodmatch_core.writing import write_json, write_parquet
 
 
 class NeighbourAnswer(Answer):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import attrs
 import numpy as np
@@ -21,9 +21,6 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.streams import EventLog
 from prodmatch_core.records import Part
-
-if TYPE_CHECKING:
-    from prodmatch_core.builtin.token_table import TokenTable
 
 Batch = Mapping[str, Tensor]
 "Named tensors whose first dimension is the batch, unless the encoder documents otherwise."
@@ -198,28 +195,6 @@ class TwoSidedEncoder(Encoder):
     def forward(self, batch: Batch) -> Encoding:
         """Encode both sides and let them meet."""
         return self.interact(self.encode(batch))
-
-
-@runtime_checkable
-class Rereading(Protocol):
-    """What a two-sided encoder may offer beside: it reads queries that someone wrote, token by token.
-
-    A generator of negatives can then have its queries read as any other, and gradients find their way through them.
-    """
-
-    tokens: TokenTable
-    "The tokens it reads, with their vectors."
-
-    def reread(self, vectors: Tensor, ids: Tensor, mask: Tensor, encoding: Encoding) -> States:
-        """Return the query states of other queries beside the products of a batch.
-
-        Args:
-            vectors: (batch, length, width) float, a vector a token, or a mixture of tokens' vectors.
-            ids: (batch, length) int64, the token each stands for.
-            mask: (batch, length) bool, True = a token; the first of a row always is.
-            encoding: the products' states, as `encode` returned them.
-        """
-        ...
 
 
 class SelfFittingEncoder(ABC):

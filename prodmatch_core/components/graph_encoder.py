@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Prepared, Rows
-from prodmatch_core.components.node_encoder import NodeEncoder
+from prodmatch_core.components.node_encoder import NodeEncoder, embed_all
 from prodmatch_core.components.sampler import GraphSampler
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.graph.csr import Block, Graph
-from prodmatch_core.graph.messages import all_neighbours, embed_all, pack, unpack
+from prodmatch_core.graph.messages import all_neighbours, pack, unpack
 from prodmatch_core.graph.nodes import Nodes, typed_graph
 from prodmatch_core.graph.surroundings import Surroundings, node_texts
 

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-PRODUCT_FIELDS = ("title", "description", "bullets", "brand", "color")
-"Columns of the products table that hold text, in the order encoders usually read them."
-
 
 def normalise(text: str) -> str:
     """Return `text` in NFKC, case-folded, with single spaces: equal results are the same query."""

@@ -12,7 +12,7 @@ import polars as pl
 
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.data.dataset import Dataset
-from prodmatch_core.data.texts import PRODUCT_FIELDS
+from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.graph.cold import borrowed
 from prodmatch_core.graph.csr import Graph
 from prodmatch_core.graph.files import load_graph, save_graph

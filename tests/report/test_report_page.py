@@ -18,7 +18,7 @@ from prodmatch_core import hookimpl
 from prodmatch_core.errors import RunError
 from prodmatch_core.records import Section
 from prodmatch_core.registry import Registry
-from prodmatch_core.report import render, write_report
+from prodmatch_core.report.page import render, write_report
 from prodmatch_core.rundir import Run
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}

@@ -9,7 +9,7 @@ import numpy as np
 
 from prodmatch_core.graph.csr import Block, Graph
 from prodmatch_core.testing.benches.samplers import graph, wanted
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds
 

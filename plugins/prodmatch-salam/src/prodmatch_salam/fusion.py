@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Links, Prepared
-from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder
+from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder, embed_all
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.graph.files import map_arrays
-from prodmatch_core.graph.messages import embed_all, unpack
+from prodmatch_core.graph.messages import unpack
 from prodmatch_core.graph.surroundings import Surroundings
-from prodmatch_core.rundir import write_arrays, write_json
+from prodmatch_core.writing import write_arrays, write_json
 from prodmatch_salam import edges
 from prodmatch_salam.attention import ViewAttention
 from prodmatch_salam.configs import FusionConfig
