@@ -24,6 +24,7 @@ from prodmatch_core.records import Part
 
 if TYPE_CHECKING:
     from prodmatch_core.builtin.token_table import TokenTable
+    from prodmatch_core.graph.nodes import Nodes
 
 Batch = Mapping[str, Tensor]
 "Named tensors whose first dimension is the batch, unless the encoder documents otherwise."
@@ -45,6 +46,8 @@ class FitData:
     "The member's graph sampler, for the part that owns the graph to build."
     log: EventLog | None = None
     "All that happened, for losses that say when it was known; taken away before any part is built."
+    nodes: Nodes | None = None
+    "A numbering of nodes that a graph made of this keeps, further products following; None: it is made anew."
 
 
 @attrs.frozen(eq=False)
