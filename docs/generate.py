@@ -1,4 +1,4 @@
-"""Generate docs/reference/ from the code: hooks, parts, pipeline file, command line and conformance checks.
+"""Generate docs/reference/ from the code: hooks, parts, pipeline file, command line, checks, and the rooms of the code.
 
 python docs/generate.py           write the pages that differ, delete those of hooks and parts that are gone
 python docs/generate.py --check   write and delete nothing; exit 1 and name these pages
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from prodmatch_core.plugins import PluginState, add_plugin, new_manager
 from prodmatch_core.registry import Registry
-from reference_pages import combinations, commands, files, hooks, parts
+from reference_pages import combinations, commands, files, hooks, parts, rooms
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -55,6 +55,7 @@ def pages(registry: Registry) -> dict[str, str]:
         "cli.md": commands.cli_page(registry),
         "conformance.md": files.conformance_page(),
         "combinations.md": combinations.page(registry),
+        "rooms.md": rooms.page(ROOT),
     }
     for name, hook in hooks.hook_functions():
         made[f"hooks/{name}.md"] = hooks.page(name, hook)
