@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import attrs
 import numpy as np
@@ -21,6 +21,9 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.streams import EventLog
 from prodmatch_core.records import Part
+
+if TYPE_CHECKING:
+    from prodmatch_core.graph.nodes import Nodes
 
 Batch = Mapping[str, Tensor]
 "Named tensors whose first dimension is the batch, unless the encoder documents otherwise."
@@ -42,6 +45,8 @@ class FitData:
     "The member's graph sampler, for the part that owns the graph to build."
     log: EventLog | None = None
     "All that happened, for losses that say when it was known; taken away before any part is built."
+    nodes: Nodes | None = None
+    "A numbering of nodes that a graph made of this keeps, further products following; None: it is made anew."
 
 
 @attrs.frozen(eq=False)
