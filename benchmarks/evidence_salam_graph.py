@@ -79,7 +79,7 @@ def figures(shops: list[Dataset]) -> dict[str, Any]:
     """Return the figures of every set of features on the validation rows of some shops, taken together."""
     parts: dict[str, list[Evaluated]] = {name: [] for name in ("majority class", *SETS)}
     shares = []
-    for seed, dataset in enumerate(shops):
+    for dataset in shops:
         pairs = judged_texts(dataset)
         scheme = dataset.scheme
         assert scheme is not None
@@ -96,13 +96,13 @@ def figures(shops: list[Dataset]) -> dict[str, Any]:
                 max_iter=60, learning_rate=0.08, max_leaf_nodes=15, min_samples_leaf=20, random_state=0
             )
             told[name] = trees.fit(table[train], labels[train]).predict_proba(table[valid])
-        groups_of = pairs.filter(pl.Series(valid))["query_id"].rank("dense").to_numpy().astype(np.int64)
+        queries = np.unique(pairs["query_id"].to_numpy()[valid], return_inverse=True)[1]
         for name, probabilities in told.items():
             parts[name].append(
                 Evaluated(
                     labels=labels[valid],
                     scheme=scheme,
-                    groups=groups_of + seed * 1_000_000,
+                    groups=queries,
                     probabilities=probabilities,
                     decisions=probabilities.argmax(axis=1),
                 )
@@ -125,9 +125,10 @@ def figures(shops: list[Dataset]) -> dict[str, Any]:
 
 def together(parts: list[Evaluated]) -> Evaluated:
     """Return the rows of several shops as those of one."""
-    names = ("labels", "groups", "probabilities", "decisions")
+    names = ("labels", "probabilities", "decisions")
     whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    whole["groups"] = np.unique(whole["groups"], return_inverse=True)[1]
+    before = np.cumsum([0, *(part.n_groups for part in parts)])
+    whole["groups"] = np.concatenate([part.groups + n for part, n in zip(parts, before, strict=False)])
     return Evaluated(**whole, scheme=parts[0].scheme)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor
 
 from prodmatch_core.components.encoder import Batch, Drawn, FitData, Prepared
@@ -113,7 +113,12 @@ class _Loop:
         self.job, settings, course = job, job.settings, job.course
         # bf16 needs no gradient scaling, so autocast alone does; accelerate's own setting is one per process, not
         # member. Without a GPU, accelerate joins several processes only when told that it is to use the processor.
-        self.accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
+        # A phase freezes parameters or leaves a term of the loss out, and a process's share of a batch may reach none
+        # of a graph: several processes must not wait for gradients that no one computes.
+        several = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self.accelerator = Accelerator(
+            mixed_precision="no", cpu=not torch.cuda.is_available(), kwargs_handlers=[several]
+        )
         self.objective = Objective(job.model, job.losses)
         self.step = self.accelerator.prepare(self.objective)
         self.lengths = job.prepared.lengths(*rows_of(job.data.train, job.model.task.sides))
