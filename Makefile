@@ -7,7 +7,7 @@ READY := .venv/ready
 .PHONY: demo test lint types tests docs site bench format clean
 
 demo: $(READY)
-	$(BIN)/prodmatch run pipelines/demo.toml
+	$(BIN)/prodmatch run pipelines/demo.toml --jobs 2
 
 test: lint types tests
 	$(MAKE) --no-print-directory demo
