@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from prodmatch_core.evaluation.direction import direction_auc
+from prodmatch_core.evaluation.slices import quartile_of
 from prodmatch_core.training import seeds
 
 Row = dict[str, Any]
@@ -149,8 +150,7 @@ def reciprocal(row: Row, kind: str, k: int) -> np.ndarray:
 
 def quarters(row: Row) -> np.ndarray:
     """Return the quartile of each query's known out-edges, 0 to 3; queries of one degree are in one quartile."""
-    degree = np.array(row["degree"])
-    return np.searchsorted(np.quantile(degree, (0.25, 0.5, 0.75)), degree, side="left")
+    return quartile_of(np.array(row["degree"]))
 
 
 def quartile(row: Row, number: int) -> np.ndarray:

@@ -1,0 +1,201 @@
+"""Products without an edge, and what is viewed together: docs/explanation/evidence/blade-cold.md.
+
+    PRODMATCH_DATA=DIR python benchmarks/evidence_blade_cold.py [--rows FILE] [--only rows|page]
+
+Every finished fit is a line of the rows file, so a stopped benchmark goes on. The best epoch is picked on validation
+edges; the edges that are asked for are read once a fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import polars as pl
+from evidence_blade import ROOT, SEEDS, Asked, World, fit_arm, rows_of, write
+from evidence_blade_page import (
+    NAMES,
+    Row,
+    difference,
+    direction_difference,
+    hits,
+    mean_over,
+    paired,
+    reciprocal,
+)
+
+from prodmatch_core.evaluation.unlearnt import relate_baselines
+from prodmatch_core.training import seeds
+
+ROWS = ROOT / "runs" / "evidence-blade" / "cold.jsonl"
+PAGE = ROOT / "docs" / "explanation" / "evidence" / "blade-cold.md"
+SHARE = 0.15
+"Of the products that something follows, those that lose all their edges."
+FIXED: dict[str, Any] = {"alpha": 0.0}
+COLD: dict[str, dict[str, Any]] = {
+    "learnt vectors and texts": {"sampler": FIXED},
+    "learnt vectors and texts, cold 3": {"sampler": FIXED, "encoder": {"cold": 3}},
+    "texts alone": {"sampler": FIXED, "encoder": {"learnt": False}},
+    "texts alone, cold 3": {"sampler": FIXED, "encoder": {"learnt": False, "cold": 3}},
+}
+VIEWED: dict[str, dict[str, Any]] = {
+    "dual": {"sampler": FIXED},
+    "dual, co-view": {"sampler": FIXED, "encoder": {"co_view": ["co_view"]}},
+}
+WORLDS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "cold citeseer": ("citeseer", COLD),
+    "cold magazine": ("magazine", COLD),
+    "viewed shop": ("shop", VIEWED),
+}
+"What is asked -> the data set, and the arms."
+
+
+def cold_world(name: str, seed: int) -> World:
+    """Return a split whose test edges leave products that have lost all their edges, of all relations."""
+    plain = World.read(name, seed)
+    found, corpus = plain.task_data, plain.task_data.corpus
+    every = found.examples["train"].concat(found.examples["valid"], found.examples["test"])
+    asking = np.unique(every.query)
+    chosen = seeds.rng(seed, "cold").choice(asking, round(SHARE * len(asking)), replace=False)
+    cold = np.zeros(corpus.products.height, dtype=bool)
+    cold[chosen] = True
+    examples = {
+        split: part.take(~cold[part.query] & ~cold[part.product])
+        for split, part in (
+            ("train", found.examples["train"].concat(found.examples["test"])),
+            ("valid", found.examples["valid"]),
+        )
+    }
+    examples["test"] = every.take(cold[every.query] & ~cold[every.product])
+    ids = corpus.products["product_id"].to_numpy()
+    gone = pl.Series(ids[cold])
+    # The validation edges stay hidden.
+    hidden = pl.DataFrame(
+        {
+            "src": ids[examples["valid"].query],
+            "dst": ids[examples["valid"].product],
+            "relation": found.relation,
+        }
+    )
+    assert plain.dataset.engagements is not None
+    seen = plain.dataset.engagements.filter(
+        ~pl.col("src").is_in(gone.implode()) & ~pl.col("dst").is_in(gone.implode())
+    ).join(hidden, on=["src", "dst", "relation"], how="anti")
+    task_data = attrs.evolve(found, examples=examples)
+    fit = attrs.evolve(
+        plain.fit,
+        train=examples["train"],
+        valid=examples["valid"],
+        dataset=attrs.evolve(plain.fit.dataset, engagements=seen),
+    )
+    return World(plain.name, seed, plain.dataset, task_data, fit)
+
+
+def fill(path: Path, asked_for: str, seed: int) -> None:
+    """Add the rows of one split that are missing."""
+    name, arms = WORLDS[asked_for]
+    done = {row["arm"] for row in rows_of(path) if row["data"] == asked_for and row["seed"] == seed}
+    missing = {arm: how for arm, how in arms.items() if arm not in done}
+    if not missing:
+        return
+    read = cold_world(name, seed) if arms is COLD else World.read(name, seed)
+    asked = Asked.of(read)
+    if "popularity" not in done:
+        for line, scorer in relate_baselines(asked.search, read.task_data.corpus, asked.known):
+            write(path, read, line, asked.ranks(scorer), None, 0.0, {}, asked_for)
+    for arm, how in missing.items():
+        fit_arm(path, read, asked, arm, how, asked_for)
+
+
+def page(rows: list[Row]) -> str:
+    """Return the page as Markdown."""
+    lines = HEAD.strip().splitlines()
+    for asked_for, (name, arms) in WORLDS.items():
+        there = [row for row in rows if row["data"] == asked_for]
+        if there:
+            title = f"Without an edge: {NAMES[name]}" if arms is COLD else f"Viewed together: {NAMES[name]}"
+            lines += ["", f"## {title}", "", *section(there, list(arms))]
+    return "\n".join([*lines, "", *READING.strip().splitlines(), ""])
+
+
+def section(rows: list[Row], arms: list[str]) -> Iterator[str]:
+    """Yield the tables of one question."""
+    first = rows[0]
+    there = sorted({row["seed"] for row in rows})
+    yield (
+        f"{first['products']:,} products, {first['edges']['train']:,} edges known; {len(first['degree']):,} products "
+        f"ask for {first['edges']['test']:,} edges. Seeds: {', '.join(map(str, there))}."
+    )
+    yield ""
+    yield "| arm | seeds | HR@5 | HR@10 | HR@20 | MRR@10 | one-way HR@10 | s |"
+    yield f"|---|{'---:|' * 7}"
+    for arm in ("popularity", "co-occurrence", *arms):
+        mine = [row for row in rows if row["arm"] == arm]
+        if mine:
+            cells = [
+                *(mean_over(mine, lambda row, k=k: hits(row, "all", k)) for k in (5, 10, 20)),
+                mean_over(mine, lambda row: reciprocal(row, "all", 10)),
+                mean_over(mine, lambda row: hits(row, "one-way", 10)),
+            ]
+            seconds = np.mean([row["seconds"] for row in mine])
+            yield f"| {arm} | {len(mine)} | {' | '.join(f'{cell:.3f}' for cell in cells)} | {seconds:.0f} |"
+    yield ""
+    yield "Differences, paired by product; in brackets 95% intervals. Bold: clear of 0."
+    yield ""
+    yield "| arm | against | seeds | HR@10 | MRR@10 | one-way HR@10 | direction AUC |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
+    for arm in arms:
+        for other in ("popularity", arms[0]):
+            pairs = paired(rows, arm, other) if arm != other else []
+            if pairs:
+                cells = [
+                    difference(pairs, lambda row: hits(row, "all", 10), "all"),
+                    difference(pairs, lambda row: reciprocal(row, "all", 10), "all"),
+                    difference(pairs, lambda row: hits(row, "one-way", 10), "one-way"),
+                    direction_difference(pairs),
+                ]
+                yield f"| {arm} | {other} | {len(pairs)} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=Path, default=ROWS)
+    parser.add_argument("--only", choices=("rows", "page"))
+    chosen = parser.parse_args()
+    if chosen.only != "page":
+        chosen.rows.parent.mkdir(parents=True, exist_ok=True)
+        for seed in SEEDS:
+            for asked_for in WORLDS:
+                fill(chosen.rows, asked_for, seed)
+    if chosen.only != "rows":
+        PAGE.write_text(page(rows_of(chosen.rows)), encoding="utf-8")
+        print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+HEAD = """
+# Evidence: products without an edge, and what is viewed together
+
+Two further questions to [what is bought next](blade.md), with the same networks, budgets and measures.
+
+    PRODMATCH_DATA=DIR python benchmarks/evidence_blade_cold.py
+
+**Without an edge.** 15% of the products that something follows lose all their edges, of every relation and both ways. They
+are asked what follows them; all products are candidates. What is known of them is their texts. *cold 3*: they read the
+neighbours of the three products with the nearest texts. *Texts alone*: no product has learnt vectors of its own.
+
+**Viewed together.** The split of the other page, with the shop's co-views as a relation without direction (DAEMON) and
+without. On the magazines that arm stands on the other page.
+"""
+READING = """
+## How to read this
+
+READING
+"""
+
+
+if __name__ == "__main__":
+    main()
