@@ -183,9 +183,9 @@ Two further questions to [what is bought next](blade.md), with the same networks
 
     PRODMATCH_DATA=DIR python benchmarks/evidence_blade_cold.py
 
-**Without an edge.** 15% of the products that something follows lose all their edges, of every relation and both ways. They
-are asked what follows them; all products are candidates. What is known of them is their texts. *cold 3*: they read the
-neighbours of the three products with the nearest texts. *Texts alone*: no product has learnt vectors of its own.
+**Without an edge.** 15% of the products that something follows lose all their edges, of every relation and both ways.
+They are asked what follows them; all products are candidates. What is known of them is their texts. *cold 3*: they read
+the neighbours of the three products with the nearest texts. *Texts alone*: no product has learnt vectors of its own.
 
 **Viewed together.** The split of the other page, with the shop's co-views as a relation without direction (DAEMON) and
 without. On the magazines that arm stands on the other page.
