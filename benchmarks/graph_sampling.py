@@ -278,9 +278,8 @@ def growth(rows: dict[tuple[str, str], dict[str, float]]) -> list[str]:
         "",
         f"From the smallest to the largest graph an epoch's cost an edge grows {whole:.1f} times. Of that, {drawn:.1f}",
         "times is that a seed draws more edges: in a small graph two hops meet the same nodes again, and each is",
-        f"expanded once. The rest, {each:.1f} times, is the time of an edge drawn; a random read takes {read:.1f} times as",
-        "long.",
-        f"Drawing slows down {memory}.",
+        f"expanded once. The rest, {each:.1f} times, is the time of an edge drawn; that of a random read grows",
+        f"{read:.1f} times. Drawing slows down {memory}.",
         "Seeds visited in order of their numbers, and neighbours held in 32 bits, were tried and change little.",
     ]
 
