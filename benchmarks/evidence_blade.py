@@ -116,7 +116,11 @@ class World:
         context = ReadContext(
             root=Path(os.environ["PRODMATCH_DATA"]), base=ROOT, split=SplitConfig(seed=seed)
         )
-        dataset = part.spec.load()(part.config, context)
+        return cls.of(name, seed, part.spec.load()(part.config, context))
+
+    @classmethod
+    def of(cls, name: str, seed: int, dataset: Dataset) -> World:
+        pipeline = pipeline_of(name, {}, seed)
         task = load_task("relate")
         found = task.examples(dataset, pipeline)
         examples = found.examples
@@ -147,6 +151,7 @@ class World:
 def pipeline_of(name: str, arm: dict[str, Any], seed: int, fanout: int = FANOUT) -> Any:
     """Return the checked pipeline of one arm."""
     settings = DATA[name]
+    training = {**(TRAINING if "sampler" in arm else SHALLOW), **arm.get("training", {})}
     if "sampler" not in arm:
         member: dict[str, Any] = {"encoder": {"use": "core.node_vectors", "width": 64}}
     else:
@@ -162,9 +167,9 @@ def pipeline_of(name: str, arm: dict[str, Any], seed: int, fanout: int = FANOUT)
     return load_pipeline(
         {
             "pipeline": {"name": "evidence", "task": "relate", "seed": seed},
-            "data": settings["data"],
+            "data": {**settings["data"], "split": {"seed": seed}},
             "relate": {"relation": settings["relation"]},
-            "member": {**member, "name": "arm", "training": TRAINING if "sampler" in arm else SHALLOW},
+            "member": {**member, "name": "arm", "training": training},
         }
     )
 

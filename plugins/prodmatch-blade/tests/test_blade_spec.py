@@ -17,6 +17,7 @@ from prodmatch_blade.asymmetric import AsymmetricLoss
 from prodmatch_blade.configs import AdaptiveConfig, AsymmetricConfig, BladeNegativesConfig
 from prodmatch_blade.dual import DualEncoder
 from prodmatch_blade.negatives import BladeNegatives
+from prodmatch_blade.testing import power_law_world
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.components.loss import Output
 from prodmatch_core.config import load_pipeline
@@ -241,29 +242,8 @@ def test_7_products_without_an_edge_have_finite_vectors(fields: dict[str, Any]) 
     np.testing.assert_allclose(np.linalg.norm(source, axis=1), made.config.radius, rtol=1e-5)
 
 
-GROUPS, SIZE, SEEDS = 20, 20, (0, 1)
+SEEDS = (0, 1)
 WORDS = {"use": "core.ngram", "mode": "two_tower", "width": 16, "buckets": 256}
-
-
-def power_law_world(seed: int) -> Dataset:
-    """Return products in groups, followed by later ones of their group; degrees fall by a power, half the titles lie.
-
-    What follows what follows a product may follow it too, which random walks rely on.
-    """
-    rng = np.random.default_rng(seed)
-    count = GROUPS * SIZE
-    group, order = rng.permutation(count) % GROUPS, rng.random(count)
-    degree = np.minimum(2 + (rng.pareto(1.2, size=count) * 1.2).astype(int), SIZE)
-    edges = set()
-    for node in range(count):
-        later = np.flatnonzero((group == group[node]) & (order > order[node]))
-        chosen = rng.choice(later, min(degree[node], len(later)), replace=False)
-        edges |= {(node, int(target)) for target in chosen}
-    told = np.where(rng.random(count) < 0.5, group, rng.integers(GROUPS, size=count))
-    titles = [f"kind{chr(97 + g) * 3} stage{int(3 * o)}" for g, o in zip(told, order, strict=True)]
-    made = dataset(sorted(edges), count)
-    assert made.products is not None
-    return attrs.evolve(made, products=made.products.with_columns(title=pl.Series(titles)))
 
 
 def ranked(seed: int, upto: int, law: dict[str, Any], reverse: float) -> dict[str, float]:
