@@ -261,18 +261,16 @@ READING = """
 - **Without an edge, borrowed neighbourhoods are what helps.** Products that read the neighbours of similar ones find
   several times as many of what follows as texts through the network do, on Citeseer, and clearly more on the magazines.
   They pay with direction on the magazines: what is similar to a product lies on both sides of its edges. Leaving out
-  learnt vectors does not replace that. On the magazines what is popular follows most, and no network is ahead of
-  popularity there.
-- **Viewed together.** In the shop co-views are not shown to help or to harm. On the magazines, on the other page, they help
-  products of few edges and cost direction.
-- **Four times as long.** Two vectors stay behind one on Citeseer: it is no want of training. A source vector there reads
-  what a paper cites and nothing that cites it, so that a paper with few known edges knows half as much as with one vector.
-  One vector with two offsets keeps most of what is found, and after longer training nearly all of the direction.
+  learnt vectors does not replace that. Popularity is strong on the magazines: no network is ahead of it there.
+- **Viewed together.** In the shop co-views are not shown to help or to harm. On the magazines, on the other page, they
+  help products of few edges and cost direction.
+- **Four times as long.** Two vectors stay behind one on Citeseer: it is no want of training. A source vector there
+  reads what a paper cites and nothing that cites it, so that a paper with few known edges knows half as much as with
+  one vector. One vector with two offsets keeps most of what is found.
 - **Where what follows what follows may follow**, larger neighbourhoods of products of few edges, with walks that fill
-  them, are ahead for just those, and nothing is lost elsewhere. Neither part alone shows it: without walks there is
-  nothing more to read, and with a small fixed number walks are drawn in place of edges. So on the graphs of the other
-  page: citations are of this kind, and walks help there; what is bought after a case is not what is bought after its
-  phone, and walks harm.
+  them, are ahead for just those. Neither part alone shows it: without walks there is nothing more to read, and with a
+  small fixed number walks are drawn in place of edges. So on the graphs of the other page: citations are of this kind,
+  and walks help there; what is bought after a case is not what is bought after its phone, and walks harm.
 """
 
 
