@@ -1,6 +1,6 @@
 """Speed of ensembles, of the label cache and of cascades: docs/explanation/benchmarks-ensemble.md.
 
-    PRODMATCH_DATA=DIR python benchmarks/ensemble.py [--rows 500000] [--rounds 20] [--only PART] [--write]
+    PRODMATCH_DATA=DIR python benchmarks/ensemble.py [--rows 500000] [--rounds 20] [--only PART]
 
 Processor time of one thread, because other work on a machine changes it least. The cascade and the cache read the run
 that `evidence_ensemble.py` leaves in `runs/evidence_ensemble`; where it is not there, they are left out. What
@@ -49,14 +49,13 @@ Line = tuple[str, str, str]
 
 
 def main() -> None:
-    """Measure what is missing, and print or write the page."""
+    """Measure what is missing, print the page, and write it where nothing is missing and sizes are the defaults."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--kept", type=Path, default=ROOT / "runs" / "benchmark_ensemble.json")
     parser.add_argument("--only", choices=("aggregation", "look_ups", "cache", "cascade"))
-    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     run = options.runs / "crowdflower-0"
     there = (run / "provenance.json").is_file() and "PRODMATCH_DATA" in os.environ
@@ -74,7 +73,12 @@ def main() -> None:
             options.kept.write_text(json.dumps(now | {name: kept[name]}, indent=1))
     written = page([line for name in parts for line in kept.get(name, [])], options.rows, options.rounds)
     print(written)
-    if options.write:
+    if set(kept) < {*parts, "cache", "cascade"}:
+        print(
+            f"not written: parts are missing; `cache` and `cascade` need PRODMATCH_DATA and {run}, "
+            "of evidence_ensemble.py"
+        )
+    elif (options.rows, options.rounds) == (parser.get_default("rows"), parser.get_default("rounds")):
         PAGE.write_text(written, encoding="utf-8")
 
 
@@ -252,7 +256,7 @@ def page(lines: list[Line], rows: int, rounds: int) -> str:
         f"processor time of one thread ({platform.machine()}, Python {platform.python_version()}, LightGBM "
         f"{lightgbm.__version__}).",
         "",
-        "    PRODMATCH_DATA=DIR python benchmarks/ensemble.py --write",
+        "    PRODMATCH_DATA=DIR python benchmarks/ensemble.py",
         "",
         "| | | wanted |",
         "|---|---:|---:|",

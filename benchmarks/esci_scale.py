@@ -203,7 +203,8 @@ def extrapolated(pairs: np.ndarray, seconds: np.ndarray, memory: np.ndarray, dis
         f"The lines through these points: {lines['s'][0]:.0f} s and {1e3 * lines['s'][1]:.1f} s a thousand pairs; "
         f"{lines['MB'][0]:.0f} MB and {1e3 * lines['MB'][1]:.1f} MB a thousand pairs.",
         "Between the last two sizes time grows with the power "
-        f"{growth['time']:.2f} of the pairs, memory with {growth['memory']:.2f}: 1 is a straight line.",
+        f"{growth['time']:.2f} of the pairs, memory with {growth['memory']:.2f}: 1 is a straight line, and less what a",
+        "process needs to begin.",
         "",
         "## The full data",
         "",

@@ -273,8 +273,8 @@ def section(kept: Mapping[str, Any]) -> list[str]:
     for size, found in kept.items():
         shares = "; ".join(f"{name} {share:.0%}" for name, share in found["there"].items())
         lines += [
-            f"Shops of {int(size):,} judgements, {found['seeds']} seeds, {found['pairs']:,} validation pairs. "
-            f"Of these have: {shares}.",
+            f"Shops of {int(size):,} judgements, {found['seeds']} seeds, {found['pairs']:,} validation pairs. Of these",
+            f"have: {shares}.",
             "",
             "| trees on | macro F1 | micro F1 | log loss | macro F1 − words |",
             "|---|---:|---:|---:|---:|",

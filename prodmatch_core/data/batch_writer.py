@@ -103,7 +103,9 @@ class BatchWriter:
     def _finish(self) -> None:
         whole = self._folder / "whole"
         with self._writing():
-            if self.suffix == ".parquet" and self._batches:
+            if len(self._batches) == 1:
+                whole = self._batches[0]
+            elif self.suffix == ".parquet" and self._batches:
                 pl.scan_parquet(self._batches, glob=False).sink_parquet(whole, maintain_order=True)
             else:
                 with whole.open("wb") as stream:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+BLANKS = r"[\t-\r\x1c-\x1f]"
+"What `str.split` takes for blanks beside the space, of ASCII."
+
 
 def normalise(text: str) -> str:
     """Return `text` in NFKC, case-folded, with single spaces: equal results are the same query."""
@@ -18,9 +21,17 @@ def normalise(text: str) -> str:
 
 def normalised(column: pl.Series) -> pl.Series:
     """Return `normalise` of every text of a String column; nulls stay null."""
-    unique = column.unique().drop_nulls()
-    forms = pl.Series([normalise(text) for text in unique], dtype=pl.String)
-    return column.replace_strict(unique, forms, default=None, return_dtype=pl.String)
+    # Of ASCII, NFKC changes nothing and folding is lower case: a column of it needs no Python for each text.
+    simple = (column.str.len_bytes() == column.str.len_chars()).fill_null(value=True)
+    spaced = column.str.to_lowercase().str.replace_all(BLANKS, " ")
+    forms = spaced.str.replace_all(" {2,}", " ").str.strip_chars(
+        " "
+    )  # single spaces, the most, are left alone
+    if simple.all():
+        return forms
+    unique = column.filter(~simple).unique()
+    others = pl.Series([normalise(text) for text in unique], dtype=pl.String)
+    return forms.zip_with(simple, column.replace_strict(unique, others, default=None, return_dtype=pl.String))
 
 
 def derive_ids(frame: pl.DataFrame, columns: Sequence[str], prefix: str) -> pl.Series:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from prodmatch_core.config import load_pipeline
-from prodmatch_core.data.texts import normalise
+from prodmatch_core.data.texts import normalised
 from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.fit import parts_within
 from prodmatch_core.rundir import Run
@@ -60,32 +60,23 @@ def keys_of(frame: pl.DataFrame, version: str, identified: bool = False) -> np.n
         version: the model set's hash and the catalogue's version.
         identified: add query_id and product_id, where the frame has them.
     """
-    fields = [name for name in PRODUCT_FIELDS if name in frame.columns]
     locale = pl.col("locale").cast(pl.String).fill_null("en") if "locale" in frame.columns else pl.lit("en")
-    texts = [pl.col(name).cast(pl.String).fill_null("") for name in ("query", *fields)]
-    named = [name for name in ("query_id", "product_id") if identified and name in frame.columns]
-    texts += [pl.col(name).cast(pl.String).fill_null("") for name in named]
-    pairs = frame.select(locale.alias("locale"), *texts)
-    left = ["query", *(name for name in named if name == "query_id")]
-    right = [*fields, *(name for name in named if name == "product_id")]
-    sides = [_digests(pairs, ["locale", *names], version) for names in (left, right)]
-    mixed = sides[0] ^ (sides[1] * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x7F4A7C15))
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-def _digests(pairs: pl.DataFrame, columns: Sequence[str], version: str) -> np.ndarray:
-    """Return 128 bits of every row's texts, worked out once for equal texts, (n, 2) uint64."""
-    distinct = pairs.select(columns).unique(maintain_order=True)
-    place = pairs.select(columns).join(
-        distinct.with_row_index("_row"), on=list(columns), how="left", maintain_order="left"
-    )["_row"]
-    made = b"".join(_digest(version, columns, row) for row in distinct.iter_rows())
-    return np.frombuffer(made, dtype=np.uint64).reshape(-1, 2)[place.to_numpy()]
-
-
-def _digest(version: str, columns: Sequence[str], texts: Sequence[str]) -> bytes:
-    named = (f"{name}={normalise(text)}" for name, text in zip(columns, texts, strict=True) if text)
-    return hashlib.blake2b("\x1f".join([version, *named]).encode(), digest_size=16).digest()
+    frame = frame.with_columns(locale.alias("locale"))
+    texts = [name for name in ("locale", "query", *PRODUCT_FIELDS) if name in frame.columns]
+    parts = {name: normalised(frame[name].cast(pl.String)) for name in texts}
+    if identified:
+        named = [name for name in ("query_id", "product_id") if name in frame.columns]
+        parts |= {name: frame[name].cast(pl.String) for name in named}
+    # The separator is a blank, so no normalised text holds it. A text that is not there is left out.
+    told = [
+        pl.when(pl.col(name) != "").then(pl.lit(f"\x1f{name}=") + pl.col(name)).otherwise(pl.lit(""))
+        for name in parts
+    ]
+    whole = pl.DataFrame(parts).select(pl.concat_str(told).cast(pl.Binary)).to_series().to_list()
+    # Keyed, so that what is the same for all pairs is worked out once; cut to 128 bits.
+    key = hashlib.blake2b(version.encode(), digest_size=32).digest()
+    digest = functools.partial(hashlib.blake2b, digest_size=16, key=key)
+    return np.frombuffer(b"".join([digest(text).digest() for text in whole]), dtype=np.uint64).reshape(-1, 2)
 
 
 @attrs.define(eq=False)
@@ -179,9 +170,8 @@ class CachedPipeline:
         return np.column_stack([np.broadcast_to(values, scored.height) for values in floats])
 
     def _unpacked(self, frame: pl.DataFrame, values: np.ndarray) -> pl.DataFrame:
-        decided = np.array(self.labels, dtype=object)[values[:, 0].astype(np.int64)]
         columns = [
-            pl.Series("decided", decided.tolist(), dtype=pl.String),
+            pl.Series("decided", self.labels, dtype=pl.String).gather(values[:, 0].astype(np.int64)),
             pl.Series("accepted", values[:, 1] > 0),
         ]
         if not np.isnan(values[:, 2]).any():

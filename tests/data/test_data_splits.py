@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.reading import SplitConfig
 from prodmatch_core.data.splits import Leaks, check_references, leaks, split_by_query
-from prodmatch_core.data.texts import normalise
+from prodmatch_core.data.texts import normalise, normalised
 from prodmatch_core.errors import DataError
 
 BINARY = LabelScheme("binary", ("match", "mismatch"), (1.0, 0.0), ("match",))
@@ -50,6 +50,16 @@ def test_spellings_of_one_query_have_one_normal_form(one: str, other: str) -> No
 @given(st.text())
 def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalise(normalise(text)) == normalise(text)
+
+
+ASCII = st.characters(max_codepoint=127)
+
+
+@settings(deadline=None)
+@given(st.lists(st.none() | st.text() | st.text(ASCII | st.sampled_from(" \t\n\x1c"))))
+def test_a_column_is_normalised_as_its_texts_are_one_by_one(some: list[str | None]) -> None:
+    found = normalised(pl.Series(some, dtype=pl.String)).to_list()
+    assert found == [None if text is None else normalise(text) for text in some]
 
 
 texts = st.lists(st.text(st.sampled_from("aAbB é"), min_size=1, max_size=4), max_size=40)

@@ -106,6 +106,20 @@ def test_case_and_blanks_of_a_text_are_no_other_pair_but_words_brand_and_locale_
         assert not (keys_of(other, "v") == keys_of(PAIRS, "v")).all(axis=1).any()
 
 
+def test_a_pair_without_a_locale_is_english_and_identifiers_are_read_as_they_are_written() -> None:
+    np.testing.assert_array_equal(keys_of(PAIRS.with_columns(locale=pl.lit("en")), "v"), keys_of(PAIRS, "v"))
+    named = PAIRS.with_columns(query_id=pl.lit("q"), product_id=pl.lit("a"))
+    np.testing.assert_array_equal(keys_of(named, "v"), keys_of(PAIRS, "v"))
+    upper = named.with_columns(product_id=pl.lit("A"))
+    assert not (keys_of(named, "v", True) == keys_of(upper, "v", True)).all(axis=1).any()
+
+
+def test_the_key_of_a_pair_does_not_depend_on_the_pairs_beside_it() -> None:
+    alone = np.concatenate([keys_of(PAIRS[row : row + 1], "v") for row in range(PAIRS.height)])
+    np.testing.assert_array_equal(alone, keys_of(PAIRS, "v"))
+    assert len(np.unique(alone[:, 0])) == PAIRS.height
+
+
 def test_a_changed_product_a_new_catalogue_and_another_run_invalidate(run: Run, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     CachedPipeline.open(run.path, cache).predict(PAIRS)
