@@ -202,7 +202,7 @@ def section(rows: list[Row], arms: list[str]) -> Iterator[str]:
     yield "| arm | against | seeds | HR@10 | lowest quartile HR@10 | MRR@10 | one-way HR@10 | direction AUC |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|"
     for arm in arms:
-        for other in ("popularity", arms[0]):
+        for other in ("popularity", arms[0], *(("walks",) if "walks" in arms else ())):
             pairs = paired(rows, arm, other) if arm != other else []
             if pairs:
                 cells = [
@@ -267,10 +267,11 @@ READING = """
 - **Four times as long.** Two vectors stay behind one on Citeseer: it is no want of training. A source vector there
   reads what a paper cites and nothing that cites it, so that a paper with few known edges knows half as much as with
   one vector. One vector with two offsets keeps most of what is found.
-- **Where what follows what follows may follow**, larger neighbourhoods of products of few edges, with walks that fill
-  them, are ahead for just those. Neither part alone shows it: without walks there is nothing more to read, and with a
-  small fixed number walks are drawn in place of edges. So on the graphs of the other page: citations are of this kind,
-  and walks help there; what is bought after a case is not what is bought after its phone, and walks harm.
+- **Where what follows what follows may follow**, BLADE does what it says: at an equal budget, adaptive neighbourhoods
+  with walks are ahead of the fixed sampler as a whole and most for products of fewest edges, nothing is lost for those
+  of most, and without the reverse term direction is known far less. The walks bring most of it; without them, adaptive
+  sizes are not shown to find more: there is nothing further to read. So on the graphs of the other page. Citations are
+  of this kind, and walks help there. What is bought after a case is not what is bought after its phone, and walks harm.
 """
 
 
