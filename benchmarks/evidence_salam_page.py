@@ -37,8 +37,8 @@ WHY = {
     "query's own; what the pair's own edge is worth is told by the trees of the next section. The text view is a small "
     "one: beside a stronger one, the graph has less to add.",
     "crowdflower": "Nearly every product was judged for one query, so the proxy has nothing to say of test pairs, "
-    "while by its making it speaks of every training pair: the fused model learns to read texts beside a graph and is asked "
-    "to read them alone. A proxy is no help for queries that are new; with one locale, a copy is more training on the "
+    "while by its making it speaks of every training pair: the fused model learns to read texts beside a graph and "
+    "is asked to read them alone. A proxy is no help for queries that are new; with one locale, a copy is more training on the "
     "same rows.",
 }
 CLAIMS = (
