@@ -36,9 +36,10 @@ WHY = {
     "products seen in one session stay where a pair's own edges are left out, and some of these sessions were the "
     "query's own; what the pair's own edge is worth is told by the trees of the next section. The text view is a small "
     "one: beside a stronger one, the graph has less to add.",
-    "crowdflower": "Nearly every product was judged for one query, so the proxy has nothing to say of test pairs, and "
-    "arms differ by how they were trained, not by what they read. With one locale, a copy is more training on the same "
-    "rows.",
+    "crowdflower": "Nearly every product was judged for one query, so the proxy has nothing to say of test pairs, "
+    "while by its making it speaks of every training pair: the fused model learns to read texts beside "
+    "a graph and is asked to read them alone. A proxy is no help for queries that are new; with one "
+    "locale, a copy is more training on the same rows.",
 }
 CLAIMS = (
     ("text + graph exceeds text only", FUSED, TEXT),
@@ -87,7 +88,6 @@ def page(
         "the node encoder `core.mean_nodes`, node features are frozen n-gram vectors of the nodes' texts: small",
         "parts, so that all arms and seeds fit into half an hour of one core.",
         "",
-        "    python benchmarks/evidence_salam_graph.py",
         "    PRODMATCH_DATA=DIR python benchmarks/evidence_salam.py",
         "",
         "Figures are of the test rows of all seeds together; intervals are 95%, from "
