@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from prodmatch_core.config import load_pipeline
 from prodmatch_core.rundir import Run
+from prodmatch_core.runner import run_pipeline
 
 FILE = """
 [pipeline]
@@ -57,16 +59,15 @@ baselines = []
 def test_two_processes_train_the_phases_to_one_run(tmp_path: Path) -> None:
     (tmp_path / "two.toml").write_text(FILE)
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    runs = {}
-    for out, prefix in (("one", []), ("two", launch)):
-        words = ["-m", "prodmatch_core", "run", str(tmp_path / "two.toml"), "--out", str(tmp_path / out)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, *prefix, *words], capture_output=True, text=True, check=False, env=environment
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("report:") == 1, "every process spoke"
-        runs[out] = Run.open(tmp_path / out)
+    words = ["-m", "prodmatch_core", "run", str(tmp_path / "two.toml"), "--out", str(tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *launch, *words], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report:") == 1, "every process spoke"
+    alone = run_pipeline(load_pipeline(tmp_path / "two.toml"), out=tmp_path / "one")
+    runs = {"one": alone, "two": Run.open(tmp_path / "two")}
     one, two = ([(e["phase"], e.get("locale"), e["loss"]) for e in run.log()] for run in runs.values())
     assert [event[:2] for event in two] == [event[:2] for event in one]
     assert [event[0] for event in two[:3]] == ["everywhere", "everywhere", "region"]
