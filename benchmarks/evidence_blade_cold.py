@@ -270,7 +270,8 @@ READING = """
 - **Where what follows what follows may follow**, BLADE does what it says: at an equal budget, adaptive neighbourhoods
   with walks are ahead of the fixed sampler as a whole and most for products of fewest edges, nothing is lost for those
   of most, and without the reverse term direction is known far less. The walks bring most of it; without them, adaptive
-  sizes are not shown to find more: there is nothing further to read. So on the graphs of the other page. Citations are
+  sizes are not shown to find more: there is nothing further to read. With them they are ahead, not clearly.
+  So on the graphs of the other page. Citations are
   of this kind, and walks help there. What is bought after a case is not what is bought after its phone, and walks harm.
 """
 

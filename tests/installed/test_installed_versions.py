@@ -35,5 +35,7 @@ def test_a_distribution_asks_for_this_minor_version_of_the_core_and_for_no_other
 
 
 def test_the_changelog_begins_with_the_version() -> None:
-    headings = [line for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines() if "## " in line]
+    headings = [
+        line for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines() if "## " in line
+    ]
     assert headings[0].split()[1] == str(CORE)
