@@ -61,6 +61,13 @@ class Written:
     "(batch, length, width) the decoder's own states after each token, in the encoder's width."
 
 
+def novel(written: Written, query: States) -> Tensor:
+    """Return whether a written query has a token that the one read has not, (batch,) bool."""
+    assert query.ids is not None
+    known = (written.ids[:, :, None] == query.ids[:, None, :]) & query.mask[:, None, :]
+    return (written.mask & ~known.any(dim=2)).any(dim=1)
+
+
 class VariationalNetwork(nn.Module):
     """Reads the states of a title and a matching query, and writes a query that does not match."""
 
