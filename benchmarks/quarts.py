@@ -36,7 +36,7 @@ from prodmatch_core.training import seeds
 from prodmatch_core.training.batches import epoch_batches
 from prodmatch_core.training.model import MemberModel
 from prodmatch_quarts.attention import AttentionEncoder
-from prodmatch_quarts.plugin import AttentionConfig
+from prodmatch_quarts.configs import AttentionConfig
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "benchmarks-quarts.md"
 BATCH = 128

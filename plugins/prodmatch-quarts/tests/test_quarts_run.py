@@ -155,8 +155,8 @@ def test_noise_changes_matching_queries_alone_and_by_its_scale() -> None:
     import torch
 
     from prodmatch_core.components.encoder import Encoding, States
+    from prodmatch_quarts.configs import NoiseConfig
     from prodmatch_quarts.noise import NoiseGenerator
-    from prodmatch_quarts.plugin import NoiseConfig
     from prodmatch_quarts.switch import Switch
 
     hidden = torch.randn(400, 5, 8, generator=torch.Generator().manual_seed(0))

@@ -27,7 +27,7 @@ from prodmatch_core.training.model import MemberModel, Objective
 from prodmatch_core.training.prediction import to_tensors
 from prodmatch_quarts import pretraining, probes
 from prodmatch_quarts.attention import AttentionEncoder
-from prodmatch_quarts.plugin import AttentionConfig, VariationalConfig
+from prodmatch_quarts.configs import AttentionConfig, VariationalConfig
 from prodmatch_quarts.switch import Switch
 from prodmatch_quarts.tuples import Tuples
 from prodmatch_quarts.variational import VariationalGenerator, taken

@@ -11,7 +11,7 @@ from prodmatch_core.components.encoder import Encoding, States
 from prodmatch_core.tokens.table import TokenTable
 from prodmatch_core.tokens.tokenizer import SPECIAL_TOKENS
 from prodmatch_quarts.attention import last
-from prodmatch_quarts.plugin import VariationalConfig
+from prodmatch_quarts.configs import VariationalConfig
 
 PAD, UNKNOWN, BEGIN, END, MASK = (
     SPECIAL_TOKENS.index(name) for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -59,6 +59,13 @@ class Written:
     "(batch, length, vocabulary) float weights of the tokens behind each, with a gradient; None: the id alone."
     states: Tensor
     "(batch, length, width) the decoder's own states after each token, in the encoder's width."
+
+
+def novel(written: Written, query: States) -> Tensor:
+    """Return whether a written query has a token that the one read has not, (batch,) bool."""
+    assert query.ids is not None
+    known = (written.ids[:, :, None] == query.ids[:, None, :]) & query.mask[:, None, :]
+    return (written.mask & ~known.any(dim=2)).any(dim=1)
 
 
 class VariationalNetwork(nn.Module):

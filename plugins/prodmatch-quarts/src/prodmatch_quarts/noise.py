@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prodmatch_core.components.encoder import Encoding, FitData, States, TwoSidedEncoder
 from prodmatch_core.components.negatives import Mixed, StateGenerator
-from prodmatch_quarts.plugin import NoiseConfig
+from prodmatch_quarts.configs import NoiseConfig
 from prodmatch_quarts.switch import Switch, untouched
 
 

@@ -23,8 +23,8 @@ from prodmatch_core.components.encoder import (
 from prodmatch_core.tokens.batches import Tokens
 from prodmatch_core.training.batches import epoch_batches
 from prodmatch_core.training.prediction import evaluating
+from prodmatch_quarts.configs import VariationalConfig
 from prodmatch_quarts.network import END, PAD, VariationalNetwork
-from prodmatch_quarts.plugin import VariationalConfig
 from prodmatch_quarts.tuples import Tuples
 
 BATCH = 64

@@ -26,8 +26,8 @@ from prodmatch_core.tokens.table import Rereading, TokenTable
 from prodmatch_core.training import seeds
 from prodmatch_core.training.prediction import evaluating
 from prodmatch_quarts import pretraining, probes, writing
-from prodmatch_quarts.network import VariationalNetwork, Written
-from prodmatch_quarts.plugin import VariationalConfig
+from prodmatch_quarts.configs import VariationalConfig
+from prodmatch_quarts.network import VariationalNetwork, Written, novel
 from prodmatch_quarts.pretraining import Lessons
 from prodmatch_quarts.switch import Reversed, Switch, untouched
 from prodmatch_quarts.tuples import Tuples
@@ -210,13 +210,6 @@ class VariationalGenerator(StateGenerator):
     def leave(self, folder: Path, judge: Judge) -> None:
         """Write generated queries beside the true ones, what the classifier says of them, and the last figures."""
         writing.leave(self, folder, judge)
-
-
-def novel(written: Written, query: States) -> Tensor:
-    """Return whether a written query has a token that the one read has not, (batch,) bool."""
-    assert query.ids is not None
-    known = (written.ids[:, :, None] == query.ids[:, None, :]) & query.mask[:, None, :]
-    return (written.mask & ~known.any(dim=2)).any(dim=1)
 
 
 def taken(encoding: Encoding, chosen: Tensor) -> Encoding:

@@ -15,6 +15,7 @@ from prodmatch_core.training import seeds
 from prodmatch_core.training.prediction import evaluating
 from prodmatch_core.writing import write_json, write_parquet
 from prodmatch_quarts import probes
+from prodmatch_quarts.network import novel
 from prodmatch_quarts.spelling import Spelling
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def leave(generator: VariationalGenerator, folder: Path, judge: Judge) -> None:
 def written(generator: VariationalGenerator, judge: Judge) -> pl.DataFrame:
     """Return a generated query for training matches, beside the true one, and P(mismatch) of both.
 
-    Columns: product_id, locale, title, query_id, query, generated, p_mismatch_query, p_mismatch_generated.
+    Columns: product_id, locale, title, query_id, query, generated, novel, p_mismatch_query, p_mismatch_generated. Novel
+    is a query with a token that the encoder did not read in the true one; null where it does not tell its tokens.
     """
     rng = seeds.rng(generator.seed, "written")
     data, lessons = generator.data, generator.lessons
@@ -66,6 +68,7 @@ def written(generator: VariationalGenerator, judge: Judge) -> pl.DataFrame:
         [queries[row] for row in np.unique(data.train.query)], generator.network.table.tokenizer
     )
     texts: list[str] = []
+    new: list[bool | None] = []
     true, made = [np.empty(0)], [np.empty(0)]
     with evaluating(lessons.encoder), evaluating(generator.network):
         for start in range(0, len(matches), TOGETHER):
@@ -74,6 +77,9 @@ def written(generator: VariationalGenerator, judge: Judge) -> pl.DataFrame:
             states, found = generator.states(encoding, noise)
             true.append(probes.mismatch(judge, encoding, generator))
             made.append(probes.mismatch(judge, probes.put(encoding, states), generator))
+            query = encoding.query_states
+            assert query is not None
+            new += [None] * len(part) if query.ids is None else novel(found, query).tolist()
             for ids, mask in zip(found.ids.tolist(), found.mask.tolist(), strict=True):
                 texts.append(spelling.text([token for token, there in zip(ids, mask, strict=True) if there]))
     products, asked = data.corpus.products[matches.product], data.corpus.queries[matches.query]
@@ -85,6 +91,7 @@ def written(generator: VariationalGenerator, judge: Judge) -> pl.DataFrame:
             "query_id": asked["query_id"],
             "query": asked["text"],
             "generated": pl.Series(texts, dtype=pl.String),
+            "novel": pl.Series(new, dtype=pl.Boolean),
             "p_mismatch_query": np.concatenate(true),
             "p_mismatch_generated": np.concatenate(made),
         }
