@@ -8,24 +8,21 @@ section 2). Convolutions find patterns, dynamic pooling brings pictures of all s
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-from typing import Self
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from prodmatch_baselines.plugin import MatchPyramidConfig
-from prodmatch_core.components.encoder import Batch, Encoding, FitData, Prepared, States, TwoSidedEncoder
-from prodmatch_core.data.corpus import Corpus
+from prodmatch_core.components.encoder import Batch, Encoding, States
+from prodmatch_core.tokens.encoder import TokenEncoder
 from prodmatch_core.tokens.table import TokenTable
 
 CHANNELS = 3
 
 
-class MatchPyramid(TwoSidedEncoder):
+class MatchPyramid(TokenEncoder):
     """Token vectors on each side; then convolutions over the picture of their likeness.
 
     A batch holds `query_ids`, `product_ids` (batch, length) int64 and their `*_mask` bool.
@@ -33,7 +30,7 @@ class MatchPyramid(TwoSidedEncoder):
 
     def __init__(self, config: MatchPyramidConfig, tokens: TokenTable) -> None:
         """Make the convolutions with random weights around a table of tokens."""
-        super().__init__()
+        super().__init__(config, tokens)
         self.config, self.tokens, self.width = config, tokens, config.width
         sizes = [CHANNELS] + [config.kernels] * config.convolutions
         self.convolutions = nn.ModuleList(
@@ -44,24 +41,6 @@ class MatchPyramid(TwoSidedEncoder):
             nn.Linear(config.kernels * config.query_cells * config.product_cells, config.width),
             nn.ReLU(),
         )
-
-    @classmethod
-    def build(cls, config: MatchPyramidConfig, data: FitData, rng: np.random.Generator) -> Self:
-        """Make an encoder whose tokens are learnt from the catalogue."""
-        return cls(config, TokenTable.build(config, data, rng))
-
-    @classmethod
-    def load(cls, config: MatchPyramidConfig, folder: Path) -> Self:
-        """Make an encoder with the saved tokenizer."""
-        return cls(config, TokenTable.load(config, folder))
-
-    def save_assets(self, folder: Path) -> None:
-        """Write tokenizer.json."""
-        self.tokens.save(folder)
-
-    def prepare(self, corpus: Corpus) -> Prepared:
-        """Tokenise every query and product once."""
-        return self.tokens.prepare(corpus)
 
     def encode(self, batch: Batch) -> Encoding:
         """Return the token vectors of the sides that are there."""

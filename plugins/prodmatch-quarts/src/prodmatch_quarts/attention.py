@@ -6,28 +6,24 @@ product's tokens, knowing what the ones before it attended to (Rocktaeschel et a
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Self
-
 import attrs
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prodmatch_core.components.encoder import Batch, Encoding, FitData, Prepared, States, TwoSidedEncoder
-from prodmatch_core.data.corpus import Corpus
+from prodmatch_core.components.encoder import Batch, Encoding, States
+from prodmatch_core.tokens.encoder import TokenEncoder
 from prodmatch_core.tokens.table import PAD, TokenTable
 from prodmatch_quarts.configs import AttentionConfig
 from prodmatch_quarts.word_by_word import WordByWord
 
 
-class AttentionEncoder(TwoSidedEncoder):
+class AttentionEncoder(TokenEncoder):
     """A batch holds `query_ids`, `product_ids` (batch, length) int64 and their `*_mask` bool."""
 
     def __init__(self, config: AttentionConfig, tokens: TokenTable) -> None:
         """Make LSTMs and attention with random weights around a table of tokens."""
-        super().__init__()
+        super().__init__(config, tokens)
         self.config, self.tokens, self.width = config, tokens, config.hidden
         self.product_lstm = nn.LSTM(config.width, config.hidden, batch_first=True)
         self.query_lstm = nn.LSTM(config.width, config.hidden, batch_first=True)
@@ -39,24 +35,6 @@ class AttentionEncoder(TwoSidedEncoder):
         self.meet = nn.Linear(3 * config.hidden, config.hidden)
         self.dense = nn.Linear(config.hidden, config.hidden)
         self.dropout = nn.Dropout(config.dropout)
-
-    @classmethod
-    def build(cls, config: AttentionConfig, data: FitData, rng: np.random.Generator) -> Self:
-        """Make an encoder whose tokens are learnt from the catalogue."""
-        return cls(config, TokenTable.build(config, data, rng))
-
-    @classmethod
-    def load(cls, config: AttentionConfig, folder: Path) -> Self:
-        """Make an encoder with the saved tokenizer."""
-        return cls(config, TokenTable.load(config, folder))
-
-    def save_assets(self, folder: Path) -> None:
-        """Write tokenizer.json."""
-        self.tokens.save(folder)
-
-    def prepare(self, corpus: Corpus) -> Prepared:
-        """Tokenise every query and product once."""
-        return self.tokens.prepare(corpus)
 
     def encode(self, batch: Batch) -> Encoding:
         """Return the LSTMs' states of both sides, (batch, length, hidden)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
@@ -17,11 +17,9 @@ from prodmatch_core.components.negatives import Judge
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import ConfigError
 from prodmatch_core.training.prediction import evaluating
+from prodmatch_quarts.generating import Generating
 from prodmatch_quarts.network import Written
 from prodmatch_quarts.tuples import near_queries
-
-if TYPE_CHECKING:
-    from prodmatch_quarts.variational import VariationalGenerator
 
 ROWS = 256
 "Validation matches that are looked at."
@@ -57,7 +55,7 @@ class Probe:
 
 
 @torch.no_grad()
-def probe(generator: VariationalGenerator, judge: Judge, rng: np.random.Generator) -> Probe:
+def probe(generator: Generating, judge: Judge, rng: np.random.Generator) -> Probe:
     """Look at validation matches: what the classifier says of them, and of what stands in their place."""
     data, lessons = generator.data, generator.lessons
     matches = matches_of(generator, data.valid, ROWS, rng)
@@ -93,15 +91,13 @@ def probe(generator: VariationalGenerator, judge: Judge, rng: np.random.Generato
     return Probe({**figures, "alarms": alarms(figures)}, scores)
 
 
-def noise_of(generator: VariationalGenerator, rng: np.random.Generator) -> torch.Generator:
+def noise_of(generator: Generating, rng: np.random.Generator) -> torch.Generator:
     """Return a source of noise on the generator's device."""
     device = next(generator.network.parameters()).device
     return torch.Generator(device).manual_seed(int(rng.integers(2**63)))
 
 
-def matches_of(
-    generator: VariationalGenerator, examples: Examples, most: int, rng: np.random.Generator
-) -> Examples:
+def matches_of(generator: Generating, examples: Examples, most: int, rng: np.random.Generator) -> Examples:
     """Return at most `most` matching examples, drawn."""
     rows = np.flatnonzero(np.isin(examples.label, generator.switch.positive))
     return examples.take(np.sort(rng.permutation(rows)[:most]))
@@ -112,13 +108,13 @@ def put(encoding: Encoding, states: States) -> Encoding:
     return attrs.evolve(encoding, query_states=states)
 
 
-def mismatch(judge: Judge, encoding: Encoding, generator: VariationalGenerator) -> np.ndarray:
+def mismatch(judge: Judge, encoding: Encoding, generator: Generating) -> np.ndarray:
     """Return P(mismatch) of each row, (n,) float64."""
     probabilities = judge(encoding)[:, list(generator.switch.positive)].sum(dim=1)
     return 1.0 - probabilities.double().cpu().numpy()
 
 
-def decoded_truth(generator: VariationalGenerator, encoding: Encoding, query: np.ndarray) -> States:
+def decoded_truth(generator: Generating, encoding: Encoding, query: np.ndarray) -> States:
     """Return what stands in the states' place when the decoder is made to write the true query."""
     ids, mask = generator.lessons.written(query)
     if generator.config.states == "reread":
@@ -153,9 +149,7 @@ def overlap(written: Written, ids: Tensor, mask: Tensor) -> float:
     return float(found.mean())
 
 
-def latent_figures(
-    generator: VariationalGenerator, encoding: Encoding, noise: torch.Generator
-) -> dict[str, float]:
+def latent_figures(generator: Generating, encoding: Encoding, noise: torch.Generator) -> dict[str, float]:
     """Return the KL in nats, the latent units in use, and different queries among DRAWS for one item, on average."""
     memory = generator.network.read(encoding)
     rows = min(ITEMS, len(memory.mean))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,18 +14,16 @@ from prodmatch_core.training import seeds
 from prodmatch_core.training.prediction import evaluating
 from prodmatch_core.writing import write_json, write_parquet
 from prodmatch_quarts import probes
+from prodmatch_quarts.generating import Generating
 from prodmatch_quarts.network import novel
 from prodmatch_quarts.spelling import Spelling
-
-if TYPE_CHECKING:
-    from prodmatch_quarts.variational import VariationalGenerator
 
 FIGURES, QUERIES, SCORES = "figures.json", "generated.parquet", "scores.parquet"
 TOGETHER = 256
 "Queries written at once."
 
 
-def leave(generator: VariationalGenerator, folder: Path, judge: Judge) -> None:
+def leave(generator: Generating, folder: Path, judge: Judge) -> None:
     """Write the files of a generator; one that was never used says so."""
     if not bool(generator.started):
         why = (
@@ -53,7 +50,7 @@ def leave(generator: VariationalGenerator, folder: Path, judge: Judge) -> None:
 
 
 @torch.no_grad()
-def written(generator: VariationalGenerator, judge: Judge) -> pl.DataFrame:
+def written(generator: Generating, judge: Judge) -> pl.DataFrame:
     """Return a generated query for training matches, beside the true one, and P(mismatch) of both.
 
     Columns: product_id, locale, title, query_id, query, generated, novel, p_mismatch_query, p_mismatch_generated. Novel

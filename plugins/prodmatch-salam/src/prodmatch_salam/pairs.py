@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import Batch, Prepared, Rows
+from prodmatch_core.components.node_encoder import NodeEncoder
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.graph.csr import Block, Graph
 from prodmatch_core.graph.messages import all_neighbours, pack
+from prodmatch_core.graph.surroundings import Surroundings
 from prodmatch_salam.apart import pair_blocks
+from prodmatch_salam.configs import FusionConfig
 from prodmatch_salam.edges import relations_between, strengths_between
-
-if TYPE_CHECKING:
-    from prodmatch_salam.fusion import FusionEncoder
+from prodmatch_salam.features import Features
 
 FEW = 1024
 "Rows of a corpus up to which nodes are looked up one by one."
+
+
+class Fusing(Protocol):
+    """What pairs look at of a fusion encoder."""
+
+    config: FusionConfig
+    network: NodeEncoder
+    surroundings: Surroundings
+    sampler: Any
+    link: nn.Linear | None
+    features: Features
+
+    @property
+    def index(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the node of each identifier, by side."""
+        ...
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """Return how much of each relation every node has."""
+        ...
 
 
 @attrs.frozen(eq=False)
 class PairsInGraph:
     """A corpus with the node of each row, -1 where the graph has none."""
 
-    encoder: FusionEncoder
+    encoder: Fusing
     texts: Prepared
     query: np.ndarray
     "(queries,) int64 node."
@@ -36,7 +58,7 @@ class PairsInGraph:
     "(products,) int64 node."
 
     @classmethod
-    def of(cls, encoder: FusionEncoder, texts: Prepared, corpus: Corpus) -> PairsInGraph:
+    def of(cls, encoder: Fusing, texts: Prepared, corpus: Corpus) -> PairsInGraph:
         """Find the nodes of a corpus by its identifiers: one by one where they are few, else by a join."""
         if max(corpus.queries.height, corpus.products.height) > FEW:
             found = encoder.surroundings.of_corpus(corpus)
