@@ -4,10 +4,10 @@ BIN := .venv/bin
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml contrib/*/pyproject.toml))
 READY := .venv/ready
 
-.PHONY: demo test lint types tests docs site bench format clean
+.PHONY: demo test lint types tests docs site bench evidence format clean
 
 demo: $(READY)
-	$(BIN)/prodmatch run pipelines/demo.toml
+	$(BIN)/prodmatch run pipelines/demo.toml --jobs 2
 
 test: lint types tests
 	$(MAKE) --no-print-directory demo
@@ -29,8 +29,15 @@ docs: $(READY)
 site: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# How long it takes stands in docs/explanation/benchmarks.md.
 bench: $(READY)
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python docs/generate.py
+
+# Hours, with PRODMATCH_DATA; what was stopped goes on from where it was.
+evidence: $(READY)
+	for file in $(filter-out %_page.py,$(sort $(wildcard benchmarks/evidence_*.py))); do $(BIN)/python $$file || exit 1; done
+	$(BIN)/python docs/generate.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -52,8 +52,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         streams = stream_figures(Path(folder), options.events)
     steps = step_figures()
-    PAGE.write_text("\n".join(page(streams, steps)), encoding="utf-8")
-    print(PAGE.read_text(encoding="utf-8"))
+    text = "\n".join(page(streams, steps))
+    if options == parser.parse_args([]):
+        PAGE.write_text(text, encoding="utf-8")
+    print(text)
 
 
 def log_of(path: Path, events: int) -> None:

@@ -116,7 +116,11 @@ class World:
         context = ReadContext(
             root=Path(os.environ["PRODMATCH_DATA"]), base=ROOT, split=SplitConfig(seed=seed)
         )
-        dataset = part.spec.load()(part.config, context)
+        return cls.of(name, seed, part.spec.load()(part.config, context))
+
+    @classmethod
+    def of(cls, name: str, seed: int, dataset: Dataset) -> World:
+        pipeline = pipeline_of(name, {}, seed)
         task = load_task("relate")
         found = task.examples(dataset, pipeline)
         examples = found.examples
@@ -147,6 +151,7 @@ class World:
 def pipeline_of(name: str, arm: dict[str, Any], seed: int, fanout: int = FANOUT) -> Any:
     """Return the checked pipeline of one arm."""
     settings = DATA[name]
+    training = {**(TRAINING if "sampler" in arm else SHALLOW), **arm.get("training", {})}
     if "sampler" not in arm:
         member: dict[str, Any] = {"encoder": {"use": "core.node_vectors", "width": 64}}
     else:
@@ -162,9 +167,9 @@ def pipeline_of(name: str, arm: dict[str, Any], seed: int, fanout: int = FANOUT)
     return load_pipeline(
         {
             "pipeline": {"name": "evidence", "task": "relate", "seed": seed},
-            "data": settings["data"],
+            "data": {**settings["data"], "split": {"seed": seed}},
             "relate": {"relation": settings["relation"]},
-            "member": {**member, "name": "arm", "training": TRAINING if "sampler" in arm else SHALLOW},
+            "member": {**member, "name": "arm", "training": training},
         }
     )
 
@@ -210,20 +215,27 @@ def fill(path: Path, name: str, seed: int, later: bool) -> None:
         for line, scorer in relate_baselines(asked.search, world.task_data.corpus, asked.known):
             write(path, world, line, asked.ranks(scorer), None, 0.0, {})
     for arm, how in missing.items():
-        sampler = how.get("sampler", {})
-        fanout = FANOUT
-        if sampler.get("alpha"):
-            fanout = world.fanout(sampler["alpha"], how.get("encoder", {}).get("upto", 0))
-        member = pipeline_of(name, how, seed, fanout).member[0]
-        started = time.perf_counter()
-        fitted = fit_member(member, world.fit, load_task("relate"), default_registry(), seed)
-        seconds = time.perf_counter() - started
-        corpus, count = world.task_data.corpus, world.task_data.corpus.products.height
-        every = np.arange(count)
-        source, target = fitted.vectors(corpus, [("query", every), ("product", every)])
-        source, target = unit(source), unit(target)
-        ranks = asked.ranks(cosine_scorer(source[asked.sources], target))
-        write(path, world, arm, ranks, asked.directions(source, target), seconds, {"fanout": fanout})
+        fit_arm(path, world, asked, arm, how)
+
+
+def fit_arm(
+    path: Path, world: World, asked: Asked, arm: str, how: dict[str, Any], data: str | None = None
+) -> None:
+    """Fit one arm and append its row, under the name of its data set or another."""
+    sampler = how.get("sampler", {})
+    fanout = FANOUT
+    if sampler.get("alpha"):
+        fanout = world.fanout(sampler["alpha"], how.get("encoder", {}).get("upto", 0))
+    member = pipeline_of(world.name, how, world.seed, fanout).member[0]
+    started = time.perf_counter()
+    fitted = fit_member(member, world.fit, load_task("relate"), default_registry(), world.seed)
+    seconds = time.perf_counter() - started
+    corpus, count = world.task_data.corpus, world.task_data.corpus.products.height
+    every = np.arange(count)
+    source, target = fitted.vectors(corpus, [("query", every), ("product", every)])
+    source, target = unit(source), unit(target)
+    ranks = asked.ranks(cosine_scorer(source[asked.sources], target))
+    write(path, world, arm, ranks, asked.directions(source, target), seconds, {"fanout": fanout}, data)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -314,11 +326,12 @@ def write(
     directions: dict[str, Any] | None,
     seconds: float,
     more: dict[str, Any],
+    data: str | None = None,
 ) -> None:
     """Append one row."""
     asked = Asked.of(world)
     row = {
-        "data": world.name,
+        "data": data or world.name,
         "seed": world.seed,
         "arm": arm,
         "seconds": round(seconds, 1),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from prodmatch_core.evaluation.direction import direction_auc
+from prodmatch_core.evaluation.slices import quartile_of
 from prodmatch_core.training import seeds
 
 Row = dict[str, Any]
@@ -149,8 +150,7 @@ def reciprocal(row: Row, kind: str, k: int) -> np.ndarray:
 
 def quarters(row: Row) -> np.ndarray:
     """Return the quartile of each query's known out-edges, 0 to 3; queries of one degree are in one quartile."""
-    degree = np.array(row["degree"])
-    return np.searchsorted(np.quantile(degree, (0.25, 0.5, 0.75)), degree, side="left")
+    return quartile_of(np.array(row["degree"]))
 
 
 def quartile(row: Row, number: int) -> np.ndarray:
@@ -255,7 +255,9 @@ READING = """
 - **Degree-adaptive neighbourhoods are not shown to pay.** At an equal budget no alpha is clearly ahead of the fixed
   sampler on any graph, and some are behind on the magazines. These graphs are small: most products have no more
   neighbours than the fixed sampler draws, so that laws differ on few of them. Random walks help on Citeseer and cost
-  a little elsewhere. Vectors from features for products of few edges (*cold start*) help most where texts are long.
+  a little elsewhere: they reach what follows what follows. In [a made world](blade-cold.md) where that may follow too,
+  they pay, and most for products of few edges. Vectors from features for products of few edges (*cold start*) help most
+  where texts are long.
 - **Against what needs no learning.** Co-occurrence is ahead of every network on the magazines, and in MRR in the shop
   as a whole; networks are ahead on the shop's one-way edges, of which it knows nothing. Networks of this size and six
   epochs are no reason to take it out of service.

@@ -1,9 +1,10 @@
 """Delayed feedback: every method beside vanilla and oracle on a stream with known truth, and on TalkingData's clicks.
 
-    PRODMATCH_DATA=DIR python benchmarks/evidence_delayed.py [--runs DIR] [--seeds 5] [--only WORLD] [--wait HOURS]
+    PRODMATCH_DATA=DIR python benchmarks/evidence_delayed.py [--runs DIR] [--seeds 5] [--only NAME] [--wait HOURS]
 
 Every arm is one file of predictions under `--runs`; one that is there is not made again, so a stopped benchmark goes
-on. The page, docs/explanation/evidence/delayed.md, is written from the files that there are.
+on. The page, docs/explanation/evidence/delayed.md, is written from the files that there are. `--only forms` makes the
+arms of the table on the forms of `signals` at one waiting window, and writes this table alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from evidence_delayed_page import PAGE, page
+from evidence_delayed_page import PAGE, page, page_with_forms
 
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import load_pipeline
@@ -30,6 +31,9 @@ from prodmatch_core.training.member import fit_member
 ROOT = Path(__file__).resolve().parents[1]
 STRENGTHS = {"medium": 0.5, "weak": 0.2, "strong": 0.9}
 AT_ONCE = ("oracle", "fnw", "fnc")
+FORMS = ("direct", "factored", "settled")
+FORMS_WAIT = 6.0
+"Hours, of the table on forms alone: where signals help."
 WAITING = ("vanilla", "fsiw", "es_dfm", "defer", "defuse", "dfm", "exact")
 SHOP = {
     "use": "shop.synthetic",
@@ -51,13 +55,14 @@ TRAINING = {
 
 @attrs.frozen
 class Arm:
-    """One run: where, which seed, which method and how long it waits; `strength` of signals where they are read."""
+    """One run: where, which seed, which method and how long it waits; `strength` and `form` where signals are read."""
 
     world: str
     seed: int
     method: str
     wait: float = 0.0
     strength: str = ""
+    form: str = "direct"
 
     @property
     def file(self) -> str:
@@ -67,6 +72,7 @@ class Arm:
             f"{self.wait:g}h" if self.wait else "",
             self.strength,
             self.method,
+            self.form if self.form != "direct" else "",
         )
         return "-".join(word for word in words if word) + ".npz"
 
@@ -77,24 +83,43 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs/evidence/delayed")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed to begin with, for processes side by side")
-    parser.add_argument("--only", choices=("shop", "talkingdata", "page"))
+    parser.add_argument("--only", choices=("shop", "talkingdata", "forms", "page"))
     parser.add_argument("--wait", type=float, help="hours; only arms of this waiting window")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
+    if options.only == "forms":
+        for seed in range(options.first, options.seeds):
+            make(list(by_form(seed)), options.runs)
+        PAGE.write_text(page_with_forms(options.runs), encoding="utf-8")
+        return
     for world, wait in (("shop", 1.0), ("talkingdata", 0.25), ("shop", 6.0), ("shop", 0.25)):
         for seed in range(options.first, options.seeds):
             if options.only in (None, world) and options.wait in (None, wait):
-                todo = [arm for arm in arms(world, seed, wait) if not (options.runs / arm.file).exists()]
-                made: dict[str, World] = {}
-                for arm in todo:
-                    strength = arm.strength or "medium"
-                    if strength not in made:
-                        made = {strength: World.read(arm.world, seed, strength)}
-                    started = time.process_time()
-                    made[strength].run(arm, options.runs)
-                    print(f"{arm.file}: {time.process_time() - started:.1f} s", flush=True)
+                make(list(arms(world, seed, wait)), options.runs)
     PAGE.write_text(page(options.runs), encoding="utf-8")
     print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+def make(wanted: list[Arm], runs: Path) -> None:
+    """Run those of the arms of one seed that are missing."""
+    made: dict[str, World] = {}
+    for arm in wanted:
+        if (runs / arm.file).exists():
+            continue
+        strength = arm.strength or "medium"
+        if strength not in made:
+            made = {strength: World.read(arm.world, arm.seed, strength)}
+        started = time.process_time()
+        made[strength].run(arm, runs)
+        print(f"{arm.file}: {time.process_time() - started:.1f} s", flush=True)
+
+
+def by_form(seed: int) -> Iterator[Arm]:
+    """Yield the arms of one seed that the table on forms of `signals` needs."""
+    yield from (Arm("shop", seed, method, FORMS_WAIT) for method in ("vanilla", "es_dfm"))
+    yield from (
+        Arm("shop", seed, "signals", FORMS_WAIT, strength, form) for strength in STRENGTHS for form in FORMS
+    )
 
 
 def arms(world: str, seed: int, wait: float) -> Iterator[Arm]:
@@ -102,7 +127,9 @@ def arms(world: str, seed: int, wait: float) -> Iterator[Arm]:
     yield from (Arm(world, seed, method) for method in AT_ONCE)
     yield from (Arm(world, seed, method, wait) for method in WAITING)
     if world == "shop":
-        yield from (Arm(world, seed, "signals", wait, strength) for strength in STRENGTHS)
+        yield from (
+            Arm(world, seed, "signals", wait, strength, form) for strength in STRENGTHS for form in FORMS
+        )
 
 
 @attrs.frozen(eq=False)
@@ -167,7 +194,14 @@ def pipeline_of(arm: Arm, strength: str) -> Any:
                 {
                     "name": "events",
                     "encoder": ENCODER,
-                    "loss": [{"use": "delayed.importance", "method": arm.method, "wait": arm.wait}],
+                    "loss": [
+                        {
+                            "use": "delayed.importance",
+                            "method": arm.method,
+                            "wait": arm.wait,
+                            "form": arm.form,
+                        }
+                    ],
                     "training": TRAINING,
                 }
             ],

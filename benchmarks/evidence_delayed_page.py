@@ -132,6 +132,7 @@ def page(runs: Path) -> str:
     for wait, (rows, _) in zip(WAITS, tables, strict=True):
         lines += [f"### First label after {wait.removesuffix('h')} hours", "", *rows, ""]
     lines += ["### What signals add", "", *signals(runs), ""]
+    lines += [BY_ENGAGEMENT, "", *FORMS_TEXT, *forms(runs), "", *FORMS_READING, ""]
     lines += ["## What is shown", "", *verdicts(tables, runs), "", *READING]
     lines += ["## TalkingData", "", *clicks(runs), ""]
     return "\n".join(lines)
@@ -151,6 +152,24 @@ what the shop knows of a pair and shows to no model. **Relative** is the share o
 `oracle` (1), in excess. **Against vanilla** is how much excess is saved, with a 95% interval by paired bootstrap
 of the hours of all seeds, and in how many seeds it is.
 
+""".splitlines()
+
+BY_ENGAGEMENT = "### Signals by way of the engagement"
+FORMS = ("factored", "settled")
+FORMS_TEXT = """\
+`form` says how `signals` comes by a row's weight. `direct` asks one model that reads event and signal. `factored`
+multiplies P(engages | event) by P(converts | engages, event), and once the signal is there asks the second alone.
+`settled` is the second with the rule that a row without a signal has weight 1: right where nothing converts without a
+signal and every signal comes before the first label. Neither is so in this shop. This table alone is made by
+`python benchmarks/evidence_delayed.py --only forms`.
+
+""".splitlines()
+
+FORMS_READING = """\
+The rule costs what it must where its condition fails: conversions without a signal stay hidden, too little is stated,
+and most of what `vanilla` loses is lost here too. `factored` needs no condition, because a conversion counts as a sign
+of its own. It learns from two easier questions; where signals say little, the product of two estimates is worse than
+one estimate, and where they say much it is at least as good. The interval beside `direct` tells which.
 """.splitlines()
 
 READING = """\
@@ -265,6 +284,42 @@ def signals(runs: Path) -> list[str]:
                 f"| {wait.removesuffix('h')} h | {strength} | {excess:.2f} | {span(plain)} | "
                 f"{plain.won} of {plain.seeds} | {span(low)} |"
             )
+    return lines
+
+
+def page_with_forms(runs: Path) -> str:
+    """Return the page as it is, but for the section on the forms of `signals`, which is made anew."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    start = lines.index(BY_ENGAGEMENT) if BY_ENGAGEMENT in lines else lines.index("## What is shown")
+    end = next(i for i in range(start, len(lines)) if lines[i].startswith("## "))
+    made = [BY_ENGAGEMENT, "", *FORMS_TEXT, *forms(runs), "", *FORMS_READING, ""]
+    return "\n".join([*lines[:start], *made, *lines[end:], ""])
+
+
+def forms(runs: Path) -> list[str]:
+    """Return what each form of `signals` saves beside the first, beside ES-DFM and beside vanilla."""
+    lines = [
+        "| first label after | strength | form | excess | mean stated | against `direct` | against ES-DFM | "
+        "against vanilla | seeds |",
+        "|---|---|---|---:|---:|---|---|---|---:|",
+    ]
+    for wait in WAITS:
+        lower = [read(runs, "shop", [wait, name]) for name in ("es_dfm", "vanilla")]
+        for strength in STRENGTHS:
+            direct = read(runs, "shop", [wait, strength, "signals"])
+            for form in ("direct", *FORMS):
+                words = [wait, strength, "signals", *([form] if form in FORMS else [])]
+                cell = read(runs, "shop", words)
+                if cell is None or direct is None or None in lower:
+                    continue
+                cols = [f"{wait.removesuffix('h')} h", strength, form]
+                cols += [
+                    f"{1000 * np.mean(cell.by_seed('loss')):.2f}",
+                    f"{np.mean(cell.by_seed('said')):.3f}",
+                ]
+                cols += [span(gain(cell, direct)) if form in FORMS else ""]
+                cols += [span(gain(cell, other)) for other in lower if other is not None]
+                lines.append(f"| {' | '.join(cols)} | {len(np.unique(cell.seed))} |")
     return lines
 
 

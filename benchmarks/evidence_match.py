@@ -24,12 +24,12 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/explanation/evidence/match.md"
 SEEDS = (0, 1, 2)
 MEASURES = {
-    "demo": ("macro_f1", "weighted_f1", "accuracy", "ndcg"),
+    "first": ("macro_f1", "weighted_f1", "accuracy", "ndcg"),
     "crowdflower": ("macro_f1", "accuracy", "quadratic_kappa", "ndcg"),
     "homedepot": ("macro_f1", "mismatch_f1", "mismatch_average_precision", "roc_auc"),
 }
 TITLES = {
-    "demo": "The embedded shop (ESCI labels, three locales, 20,000 judgements)",
+    "first": "The embedded shop (ESCI labels, three locales, 20,000 judgements)",
     "crowdflower": "CrowdFlower (four grades)",
     "homedepot": "Home Depot (mismatch = relevance below 2)",
 }
@@ -60,7 +60,7 @@ def make_run(name: str, seed: int, runs: Path) -> Run:
     out = runs / f"{name}-{seed}"
     if not (out / "provenance.json").is_file():
         file = ROOT / "pipelines" / f"{name}.toml"
-        settings = [f"pipeline.seed={seed}"] + ([] if name == "demo" else [f"data.split.seed={seed}"])
+        settings = [f"pipeline.seed={seed}"] + ([] if name == "first" else [f"data.split.seed={seed}"])
         pipeline = load_pipeline(file, settings)
         context = ReadContext(root=Path(os.environ["PRODMATCH_DATA"]), base=file.parent)
         run_pipeline(pipeline, out=out, context=context, reporter=Plain(sys.stderr))

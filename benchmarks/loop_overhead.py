@@ -30,6 +30,7 @@ from prodmatch_core.tasks.match import MatchTask
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.batches import epoch_batches
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.optimizing import make_optimizer, step_size
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "benchmarks-loop.md"
 TURNS = 7
@@ -44,10 +45,10 @@ def bare(model: MemberModel, prepared: Prepared, data: FitData) -> float:
     """Train one epoch by hand and return the seconds of its steps."""
     model.train()
     loss_of = CrossEntropyLoss(CrossEntropyConfig(), data.scheme)
-    optimizer = loop.make_optimizer(model, Phase(), SETTINGS)
+    optimizer = make_optimizer(model, Phase(), SETTINGS)
     lengths = prepared.lengths(data.train.query, data.train.product)
     steps = -(-len(data.train) // SETTINGS.batch_size)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, loop.step_size(SETTINGS, steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, step_size(SETTINGS, steps))
     started = time.perf_counter()
     draw = seeds.rng(0, "m", "epoch", 0, 0)
     torch.manual_seed(int(draw.integers(2**63)))

@@ -1,11 +1,12 @@
 """QUARTS' classifier beside a plain PyTorch BiLSTM classifier of equal size: training and scoring, pairs a second.
 
-    OMP_NUM_THREADS=1 python benchmarks/quarts.py [--pairs 4096] [--rounds 7] [--write]
+    OMP_NUM_THREADS=1 python benchmarks/quarts.py [--pairs 4096] [--rounds 7]
 
 Both read the same batches of the embedded shop, sorted by length, from memory, in one process with one torch thread; a
 training step is forward, backward and AdamW. The two take turns in every round and the median of the rounds is told,
 in processor time, which other work on the machine disturbs less.
-Lexical features of 100,000 pairs are timed as well. --write puts the tables into docs/explanation/benchmarks-quarts.md.
+Lexical features of 100,000 pairs are timed as well. At these
+sizes the tables go into docs/explanation/benchmarks-quarts.md.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def page(data: FitData, pairs: int, rounds: int) -> str:
             118,
         ),
         "",
-        f"    OMP_NUM_THREADS=1 python benchmarks/quarts.py --pairs {pairs} --rounds {rounds} --write",
+        f"    OMP_NUM_THREADS=1 python benchmarks/quarts.py --pairs {pairs} --rounds {rounds}",
         "",
         "| token width, units | weights, ours and plain | training, pairs/s | plain | ratio "
         "| scoring, pairs/s | plain | ratio |",
@@ -184,16 +185,15 @@ def page(data: FitData, pairs: int, rounds: int) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the page where asked to."""
+    """Measure, print, and write the page where sizes are the defaults."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     text = page(shop(), options.pairs, options.rounds)
     print(text)
-    if options.write:
+    if options == parser.parse_args([]):
         PAGE.write_text(text, encoding="utf-8")
 
 

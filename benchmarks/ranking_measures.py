@@ -1,10 +1,10 @@
 """Ranking measures of an ESCI-sized test set: ours beside ir-measures, in one process on the same rows.
 
-    python benchmarks/ranking_measures.py [--queries 130000] [--rows 2600000] [--write]
+    python benchmarks/ranking_measures.py [--queries 130000] [--rows 2600000]
 
 Both get the rows in the form they like best, ready in memory: arrays of query, score and label, and dictionaries of
-dictionaries. What is timed is from there to the mean of every measure. Scores of the second case tie. --write puts
-the tables into docs/explanation/benchmarks-ranking.md.
+dictionaries. What is timed is from there to the mean of every measure. Scores of the second case tie. At these
+sizes the tables go into docs/explanation/benchmarks-ranking.md.
 """
 
 from __future__ import annotations
@@ -165,14 +165,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=130_000)
     parser.add_argument("--rows", type=int, default=2_600_000)
-    parser.add_argument("--write", action="store_true", help="write the page of the documentation")
     args = parser.parse_args()
     size = (args.queries, args.rows)
     versions = f"ir-measures {ir_measures.__version__}, NumPy {np.__version__}, Polars {pl.__version__}"
     lines = [
         "# Ranking measures: speed",
         "",
-        "Made by `python benchmarks/ranking_measures.py --write`; do not edit.",
+        "Made by `python benchmarks/ranking_measures.py`; do not edit.",
         "",
         f"{args.rows:,} judged rows of {args.queries:,} queries; {', '.join(MEASURES)}. {versions};",
         f"{os.cpu_count()} cores, {platform.machine()}. Seconds are of a machine that does other things too;",
@@ -191,7 +190,7 @@ def main() -> None:
         "",
     ]
     print("\n".join(lines))
-    if args.write:
+    if args == parser.parse_args([]):
         PAGE.write_text("\n".join(lines), encoding="utf-8", newline="\n")
 
 

@@ -1,6 +1,6 @@
-"""Speed of salam.fusion, and what the full ESCI data cost: docs/explanation/benchmarks-salam.md.
+"""Speed of salam.fusion beside its text view alone, in training and pair by pair: docs/explanation/benchmarks-salam.md.
 
-    python benchmarks/salam.py [--only steps pairs esci] [--out DIR]
+    python benchmarks/salam.py [--only steps pairs] [--out DIR]
 
 Each part writes its figures to a JSON file under `--out`; the page is written from those there are.
 """
@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,6 @@ import torch
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import match_examples
-from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.records import Part
 from prodmatch_core.rundata import read_dataset
@@ -43,23 +41,17 @@ FUSED = {
     "use": "salam.fusion",
     "text": TEXT,
     "graph": {"use": "core.mean_nodes", "width": 64, "layers": 2},
-    "links": 0,
 }
 SAMPLER = {"use": "core.uniform_sampler", "fanouts": [10, 5]}
 SHOP = {"use": "shop.synthetic", "size": 3000}
 STEPS, BATCH, ROUNDS = 16, 64, 7
-PAIRS = 60
-QUERIES = (20, 40, 80)
-LEAST = 10_000
-"Pairs of the largest size from which a line is drawn on."
-FULL = {"small, us": 601_000, "large, all locales": 2_622_000}
-"Judgements of the official data, in round thousands (arXiv 2206.06588, table 2)."
+PAIRS = 200
 
 
 def main() -> None:
     """Measure what is asked for and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parts: dict[str, Callable[[Path], Any]] = {"steps": steps, "pairs": pairs, "esci": esci}
+    parts: dict[str, Callable[[Path], Any]] = {"steps": steps, "pairs": pairs}
     parser.add_argument("--only", choices=list(parts), nargs="+")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "salam-bench")
     options = parser.parse_args()
@@ -79,7 +71,13 @@ def main() -> None:
 def tree(encoder: dict[str, Any]) -> dict[str, Any]:
     """Return a pipeline of one member, trained for one epoch."""
     fused = encoder["use"] == "salam.fusion"
-    member = {"name": "one", "encoder": encoder, "training": {"epochs": 1, "batch_size": BATCH}}
+    loss = [{"use": "core.cross_entropy"}, *[{"use": "salam.link", "weight": 0.3}] * fused]
+    member = {
+        "name": "one",
+        "encoder": encoder,
+        "loss": loss,
+        "training": {"epochs": 1, "batch_size": BATCH},
+    }
     return {
         "pipeline": {"name": "bench"},
         "data": SHOP,
@@ -123,13 +121,10 @@ def job(encoder: dict[str, Any], data: FitData) -> loop.Fitting:
         made = part.spec.load().build(part.config, data, seeds.rng(0, "build"))
         task = MatchTask()
         model = MemberModel(made, task.head(made.width, part.gives, data.scheme), task)
-    cross_entropy = load_pipeline(
-        {**tree(TEXT), "member": [{"encoder": TEXT, "loss": [{"use": "core.cross_entropy"}]}]}
-    )
-    loss = cross_entropy.member[0].loss[0].part
+    terms = load_pipeline(tree(encoder)).member[0].loss
     return loop.Fitting(
         model=model,
-        losses=[(1.0, loss.spec.load()(loss.config, data.scheme))],
+        losses=[(term.weight, term.part.spec.load()(term.part.config, data.scheme)) for term in terms],
         data=data,
         prepared=made.prepare(data.corpus),
         settings=Training(batch_size=BATCH, epochs=1),
@@ -181,63 +176,6 @@ def test_pairs() -> list[tuple[str, ...]]:
     return rows.select("text", "title", "locale", "query_id", "product_id").rows()
 
 
-# -- the official ESCI files --
-
-
-def esci(out: Path) -> dict[str, Any]:
-    """Return processor seconds and memory of `pipelines/esci.toml`, unchanged, on official files of growing size."""
-    plain = {**tree(TEXT), "data": {"use": "shop.synthetic", "size": max(QUERIES) * 30}}
-    shop = read_dataset(load_pipeline(plain), ReadContext())
-    points = []
-    for queries in QUERIES:  # from small to large, because what is read is the largest memory so far
-        folder = out / f"esci-{queries}"
-        pairs = write_official(shop, folder / "esci", queries)
-        pipeline = load_pipeline(ROOT / "pipelines/esci.toml")
-        started = time.process_time()
-        run_pipeline(pipeline, out=folder / "run", context=ReadContext(root=folder), overwrite=True)
-        spent = time.process_time() - started
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        points.append({"pairs": pairs, "seconds": spent, "megabytes": kilobytes / 1024})
-        (out / "esci.json").write_text(json.dumps({"points": points, "machine": machine()}), encoding="utf-8")
-    return {"points": points, "machine": machine()}
-
-
-def write_official(dataset: Dataset, folder: Path, queries: int) -> int:
-    """Write the two files of the Shopping Queries Data Set, filled from the embedded shop; return the pairs of `us`."""
-    assert dataset.judgements is not None and dataset.queries is not None and dataset.products is not None
-    english = dataset.queries.filter(pl.col("locale") == "en").head(queries)
-    letters = {"exact": "E", "substitute": "S", "complement": "C", "irrelevant": "I"}
-    judged = dataset.judgements.join(english, on="query_id", maintain_order="left")
-    examples = judged.select(
-        pl.int_range(pl.len()).alias("example_id"),
-        pl.col("text").alias("query"),
-        pl.col("query_id").str.extract(r"(\d+)").cast(pl.Int64),
-        "product_id",
-        pl.lit("us").alias("product_locale"),
-        pl.col("label").replace_strict(letters).alias("esci_label"),
-        pl.lit(1).alias("small_version"),
-        pl.lit(1).alias("large_version"),
-        pl.when(pl.col("split") == "test").then(pl.lit("test")).otherwise(pl.lit("train")).alias("split"),
-    )
-    names = {
-        "title": "title",
-        "description": "description",
-        "bullets": "bullet_point",
-        "brand": "brand",
-        "color": "color",
-    }
-    sold = dataset.products.filter(pl.col("locale") == "en").join(judged, on="product_id", how="semi")
-    products = sold.select(
-        "product_id",
-        *(pl.col(ours).alias(f"product_{theirs}") for ours, theirs in names.items()),
-        pl.lit("us").alias("product_locale"),
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    examples.write_parquet(folder / "shopping_queries_dataset_examples.parquet")
-    products.write_parquet(folder / "shopping_queries_dataset_products.parquet")
-    return examples.height
-
-
 # -- the page --
 
 
@@ -248,8 +186,7 @@ def page(made: dict[str, Any]) -> str:
         lines += steps_section(made["steps"])
     if "pairs" in made:
         lines += pairs_section(made["pairs"])
-    if "esci" in made:
-        lines += esci_section(made["esci"])
+    lines.append("What the official ESCI files cost: [the ESCI pipeline at scale](esci-scale.md).")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -265,7 +202,7 @@ def steps_section(found: dict[str, Any]) -> list[str]:
         "## A training step",
         "",
         f"Batches of {found['batch']} pairs, features kept, neighbourhoods of 10 and 5 drawn by threads ahead of the",
-        f"step; median of {len(text)} rounds in turn. {found['machine']}.",
+        f"step, links learnt beside the labels; median of {len(text)} rounds in turn. {found['machine']}.",
         "",
         "| | ms a step | processor ms a step |",
         "|---|---:|---:|",
@@ -300,52 +237,6 @@ def pairs_section(found: dict[str, Any]) -> list[str]:
         "",
     ]
     return lines
-
-
-def esci_section(found: dict[str, Any]) -> list[str]:
-    """Return the scaling curve and what it says of the full data."""
-    points = found["points"]
-    count, seconds, memory = (
-        np.array([point[name] for point in points]) for name in ("pairs", "seconds", "megabytes")
-    )
-    lines = [
-        "## The official ESCI files",
-        "",
-        "`pipelines/esci.toml`, unchanged, on files in the official format, filled with the embedded shop's pairs.",
-        f"Processor time and largest memory of the process. {found['machine']}.",
-        "",
-        "| pairs | processor s | MB |",
-        "|---:|---:|---:|",
-        *(f"| {a:,} | {b:.0f} | {c:.0f} |" for a, b, c in zip(count, seconds, memory, strict=True)),
-    ]
-    commands = [
-        "",
-        "    prodmatch run pipelines/esci.toml --data DIR",
-        "    prodmatch run pipelines/esci.toml --data DIR --set data.version=large --set 'data.locales=[]'",
-        "",
-    ]
-    if count[-1] < LEAST:
-        return [
-            *lines,
-            "",
-            "These sizes mostly show what a process needs to begin; no line is drawn from them to the full data. Give",
-            f"`QUERIES` in the script larger sizes, up to {LEAST:,} pairs or more, and the page draws it.",
-            *commands,
-        ]
-    slope, start = np.polyfit(count, seconds, 1)
-    growth, base = np.polyfit(count, memory, 1)
-    lines += [
-        "",
-        f"That is {start:.0f} s and {1e3 * slope:.1f} s a thousand pairs; {base:.0f} MB and {1e3 * growth:.1f} MB a "
-        "thousand pairs. Straight on, which is far beyond what was measured:",
-        "",
-        "| official data | pairs | processor hours | GB |",
-        "|---|---:|---:|---:|",
-    ]
-    for name, pairs in FULL.items():
-        hours, gigabytes = (start + slope * pairs) / 3600, (base + growth * pairs) / 1024
-        lines.append(f"| {name} | {pairs:,} | {hours:.1f} | {gigabytes:.1f} |")
-    return [*lines, *commands]
 
 
 def _time(seconds: float) -> str:

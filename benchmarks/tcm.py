@@ -1,10 +1,10 @@
 """The margin term and OPIS: speed, beside pytorch-metric-learning and beside the bare matrix product.
 
-    OMP_NUM_THREADS=1 python benchmarks/tcm.py [--items 100000] [--classes 10000] [--threads 2] [--write]
+    OMP_NUM_THREADS=1 python benchmarks/tcm.py [--items 100000] [--classes 10000] [--threads 2]
 
 Steps are forward and backward from vectors in memory, in one process with one torch thread, every arm in turn in every
-round; the median of the rounds is told. Histograms are of unit vectors in memory. --write puts the tables into
-docs/explanation/benchmarks-tcm.md.
+round; the median of the rounds is told. Histograms are of unit vectors in memory. With the default arguments
+the tables go into docs/explanation/benchmarks-tcm.md.
 """
 
 from __future__ import annotations
@@ -178,7 +178,6 @@ def main() -> None:
     parser.add_argument("--bins", type=int, default=1_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--write", action="store_true", help="write the page of the documentation")
     options = parser.parse_args()
     torch.set_num_threads(1)
     load = os.getloadavg()[0]
@@ -188,7 +187,7 @@ def main() -> None:
     lines = [
         "# The margin term and OPIS: speed",
         "",
-        "Made by `OMP_NUM_THREADS=1 python benchmarks/tcm.py --write`; do not edit.",
+        "Made by `OMP_NUM_THREADS=1 python benchmarks/tcm.py`; do not edit.",
         "",
         f"pytorch-metric-learning {library}, torch {torch.__version__}, NumPy {np.__version__}; "
         f"{os.cpu_count()} cores, {platform.machine()}.",
@@ -211,7 +210,7 @@ def main() -> None:
         "",
     ]
     print("\n".join(lines))
-    if options.write:
+    if options == parser.parse_args([]):
         PAGE.write_text("\n".join(lines), encoding="utf-8", newline="\n")
 
 

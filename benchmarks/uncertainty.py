@@ -1,8 +1,9 @@
 """Speed of decision boundaries on a million rows: docs/explanation/benchmarks-uncertainty.md.
 
-    python benchmarks/uncertainty.py [--rows 1000000] [--write]
+    python benchmarks/uncertainty.py [--rows 1000000]
 
-Processor time, best of five, kernels compiled before the clock starts. --write puts the table into the page.
+Processor time, best of five, kernels compiled before the clock starts. With these
+rows the table goes into the page.
 """
 
 from __future__ import annotations
@@ -85,7 +86,6 @@ def measure(rows: int) -> list[tuple[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     table = ["| | CPU seconds | not to exceed |", "|---|---:|---:|"]
     for name, seconds in measure(options.rows):
@@ -93,7 +93,7 @@ def main() -> None:
         digits = 5 if seconds < 0.01 else 3
         table.append(f"| {name} | {seconds:.{digits}f} | {'' if wanted is None else f'{wanted:g}'} |")
     print("\n".join(table))
-    if options.write:
+    if options == parser.parse_args([]):
         text = [
             "# Speed of decision boundaries",
             "",
@@ -102,7 +102,7 @@ def main() -> None:
             "Grids are levels x bins. A part's time is from rows to boundary, with 5 levels of 100 bins. Deciding is",
             "to be as fast as memory: beside it stands the sum of two columns.",
             "",
-            "    python benchmarks/uncertainty.py --write",
+            "    python benchmarks/uncertainty.py",
             "",
             *table,
             "",

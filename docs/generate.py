@@ -1,4 +1,4 @@
-"""Generate docs/reference/ from the code: hooks, parts, pipeline file, command line and conformance checks.
+"""Generate docs/reference/ from the code, and the overviews of all claims and all speeds from the pages they sum up.
 
 python docs/generate.py           write the pages that differ, delete those of hooks and parts that are gone
 python docs/generate.py --check   write and delete nothing; exit 1 and name these pages
@@ -15,9 +15,11 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from overviews import claimed, claims, compared, speeds
+from overviews.reading import OverviewError
 from prodmatch_core.plugins import PluginState, add_plugin, new_manager
 from prodmatch_core.registry import Registry
-from reference_pages import combinations, commands, files, hooks, parts
+from reference_pages import combinations, commands, files, hooks, parts, rooms
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -47,26 +49,34 @@ def repository_registry(root: Path = ROOT) -> Registry:
 
 
 def pages(registry: Registry) -> dict[str, str]:
-    """Return the reference: path of the page below docs/reference/ -> its Markdown."""
-    made = {
+    """Return the pages: path below docs/ -> Markdown.
+
+    Raises:
+        OverviewError: a page no longer says what an overview reads in it.
+    """
+    reference = {
         "hooks.md": hooks.index(),
         "parts.md": parts.index(registry),
         "pipeline-file.md": files.pipeline_page(),
         "cli.md": commands.cli_page(registry),
         "conformance.md": files.conformance_page(),
         "combinations.md": combinations.page(registry),
+        "rooms.md": rooms.page(ROOT),
     }
     for name, hook in hooks.hook_functions():
-        made[f"hooks/{name}.md"] = hooks.page(name, hook)
+        reference[f"hooks/{name}.md"] = hooks.page(name, hook)
     for name, specs in parts.by_name(registry).items():
-        made[f"parts/{parts.file_name(name)}"] = parts.page(name, specs, registry)
+        reference[f"parts/{parts.file_name(name)}"] = parts.page(name, specs, registry)
+    made = {f"reference/{path}": lines for path, lines in reference.items()}
+    made["explanation/evidence/README.md"] = claims.page(claimed.CLAIMS)
+    made["explanation/benchmarks.md"] = speeds.page(compared.SPEEDS)
     return {path: "\n".join(lines).rstrip() + "\n" for path, lines in made.items()}
 
 
 def left_over(made: Iterable[str]) -> list[Path]:
     """Return the pages of hooks and parts that are no longer made: what they were about is gone."""
     there = (path for folder in ("hooks", "parts") for path in (REFERENCE / folder).glob("*.md"))
-    return sorted(set(there) - {REFERENCE / path for path in made})
+    return sorted(set(there) - {REFERENCE.parent / path for path in made})
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,14 +85,19 @@ def main(arguments: Sequence[str]) -> int:
     if problems := registry.problems():
         print(*problems, sep="\n", file=sys.stderr)
         return 1
-    check, made = "--check" in arguments, pages(registry)
-    stale = [REFERENCE / name for name, text in made.items() if _read(REFERENCE / name) != text]
+    try:
+        check, made = "--check" in arguments, pages(registry)
+    except OverviewError as error:
+        print(error, file=sys.stderr)
+        return 1
+    docs = REFERENCE.parent
+    stale = [docs / name for name, text in made.items() if _read(docs / name) != text]
     gone = left_over(made)
     for path in stale:
         print(f"{path.relative_to(ROOT)}: {'differs; run python docs/generate.py' if check else 'written'}")
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(made[path.relative_to(REFERENCE).as_posix()], encoding="utf-8", newline="\n")
+            path.write_text(made[path.relative_to(docs).as_posix()], encoding="utf-8", newline="\n")
     for path in gone:
         print(f"{path.relative_to(ROOT)}: {'left over; run python docs/generate.py' if check else 'deleted'}")
         if not check:

@@ -128,3 +128,8 @@ def field_docs(cls: type) -> dict[str, str]:
             ):
                 docs[statement.target.id] = inspect.cleandoc(following.value.value)
     return docs
+
+
+PRODUCT_FIELDS = ("title", "description", "bullets", "brand", "color")
+"Columns of the products table that hold text, in the order encoders usually read them."
+product_fields = list_of(*PRODUCT_FIELDS)

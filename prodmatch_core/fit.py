@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from prodmatch_core.data import gains
 from prodmatch_core.errors import ConfigError, Problem
-from prodmatch_core.evaluation import gains
 from prodmatch_core.fields import Expected, show
 from prodmatch_core.records import CAPABILITIES, DatasetSpec, Part, Spec
 from prodmatch_core.registry import Registry
-from prodmatch_core.tasks.specs import TASKS, TaskSpec
+from prodmatch_core.task_specs import TASKS, TaskSpec
 
 if TYPE_CHECKING:
     from prodmatch_core.sections import Member, PipelineFile

@@ -76,7 +76,7 @@ class Pipeline:
         if backend == "torch":
             members = [member.in_precision(precision) for member in members]
         else:
-            from prodmatch_core.serving.onnx import exported_members
+            from prodmatch_core.onnx_members import exported_members
 
             members = exported_members(members, run.path)
         calibrators = [

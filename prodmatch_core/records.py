@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -283,9 +284,7 @@ class MeasureSpec(Spec):
         """Import and return the measure of predictions, its k bound."""
         if self.reads == "predictions":
             return self._bound()
-        from prodmatch_core.evaluation.ranking import over_queries
-
-        return over_queries(self._bound())
+        return pkgutil.resolve_name("prodmatch_core.evaluation.ranking:over_queries")(self._bound())
 
     def load_ranking(self) -> Any:
         """Import and return the measure as a function of a `Ranked`, its k bound.

@@ -7,11 +7,11 @@ import polars as pl
 
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.dataset import Dataset
+from prodmatch_core.data.gains import with_profile
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.splits import check_references
-from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
-from prodmatch_core.evaluation.gains import with_profile
+from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.registry import Registry
 from prodmatch_core.rundir import Run
 from prodmatch_core.sections import PipelineFile

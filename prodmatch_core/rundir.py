@@ -21,10 +21,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,73 +31,15 @@ import attrs
 from prodmatch_core.errors import RunError
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
 
     from prodmatch_core.data.dataset import LabelScheme
     from prodmatch_core.evaluation.evaluated import Evaluated
     from prodmatch_core.evaluation.retrieved import Retrieved
-    from prodmatch_core.tasks.specs import TaskSpec
+    from prodmatch_core.task_specs import TaskSpec
 
 FORMAT = 1
 "Version of the directory's layout, kept in provenance.json."
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written to; nothing half-written is left.
-    """
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path}: cannot be written: {error.strerror}. Free space or choose another --out."
-        ) from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON with sorted keys; not-a-number becomes null, because JSON has no word for it."""
-    write_text(path, json.dumps(plain(value), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def write_arrays(
-    path: Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str, str] | None = None
-) -> None:
-    """Write arrays, with notes in the header, as safetensors.
-
-    The library writes an array as it lies in memory: one in another order than C's would be read back as another.
-    """
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    save_file(
-        {name: np.asarray(array, order="C") for name, array in arrays.items()},
-        path,
-        dict(notes or {}) or None,
-    )
-
-
-def write_parquet(path: Path, frame: pl.DataFrame) -> None:
-    """Write a table so that it is there whole or not at all.
-
-    Raises:
-        RunError: as `write_text`.
-    """
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        frame.write_parquet(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written: {error}. Free space or choose another --out.") from error
 
 
 def log_lines(path: Path) -> list[dict[str, Any]]:
@@ -110,39 +50,6 @@ def log_lines(path: Path) -> list[dict[str, Any]]:
     with suppress(ValueError):
         return [json.loads(line) for line in (*lines, rest) if line.strip()]
     return [json.loads(line) for line in lines if line.strip()]
-
-
-@contextmanager
-def saving(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a part writes below `path` into an error that names it and the remedy.
-
-    Raises:
-        RunError: the disk is full, the folder cannot be written to, or a library could not write.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(
-            f"{path}: cannot be written: {reason}. What is finished is kept; free space and run the same command again."
-        ) from error
-
-
-def plain(value: Any) -> Any:
-    """Return a value in JSON's own types: arrays as lists, paths as text, not-a-number as None."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):  # NumPy arrays and scalars
-        return plain(value.tolist())
-    if isinstance(value, float) and value != value:
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
 
 
 def free_name(out: Path) -> Path:
@@ -304,7 +211,7 @@ class Run:
     @property
     def task(self) -> TaskSpec:
         """Return what there is to know of the run's task."""
-        from prodmatch_core.tasks.specs import TASKS
+        from prodmatch_core.task_specs import TASKS
 
         return TASKS[self.metrics.get("task", "match")]
 

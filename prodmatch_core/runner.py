@@ -9,40 +9,32 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
-from safetensors.numpy import load_file
 
 from prodmatch_core.answers.classes import ClassAnswer
 from prodmatch_core.answers.neighbours import NeighbourAnswer
 from prodmatch_core.answers.work import Answer, Arrays, Work
 from prodmatch_core.components.aggregator import Cost
-from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import load_pipeline, resolved, to_toml
 from prodmatch_core.data.describe import describe
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.errors import RunError
-from prodmatch_core.fit import parts_within
 from prodmatch_core.locking import exclusive
+from prodmatch_core.member_stages import Members, own_log
 from prodmatch_core.progress import Reporter, Silent
 from prodmatch_core.provenance import provenance
-from prodmatch_core.records import Part
 from prodmatch_core.registry import Registry, default_registry
 from prodmatch_core.rundata import pairs_of, read_dataset
-from prodmatch_core.rundir import Draft, Run, log_lines, saving, write_arrays, write_json, write_text
-from prodmatch_core.sections import Member, PipelineFile
+from prodmatch_core.rundir import Draft, Run, log_lines
+from prodmatch_core.sections import PipelineFile
 from prodmatch_core.side_by_side import fit_side_by_side, reason_of
-from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.tasks.base import load_task
 from prodmatch_core.training import processes
-from prodmatch_core.training.checkpoint import Checkpoint
-from prodmatch_core.training.course import STREAM
-from prodmatch_core.training.fitted import FittedMember
-from prodmatch_core.training.member import fit_member
+from prodmatch_core.writing import write_json, write_text
 
 ANSWERS: Mapping[str, type[Answer]] = {"classes": ClassAnswer, "neighbours": NeighbourAnswer}
 "What becomes of members' predictions, by what a task answers with."
@@ -90,11 +82,6 @@ def fit_one(out: Path, name: str, context: ReadContext) -> None:
     _Runner(pipeline, out, context, registry, Silent()).fit_one(name)
 
 
-def _own_log(member: str) -> str:
-    """Return the name of the log of a member that is fitted beside others."""
-    return f".log.{member}.jsonl"
-
-
 @attrs.define(eq=False, slots=False)
 class _Runner:
     """One run in progress: what the stages hand to each other."""
@@ -108,8 +95,6 @@ class _Runner:
     seconds: dict[str, Any] = attrs.field(factory=dict)
     left_out: dict[str, str] = attrs.field(factory=dict)
     "Optional members that could not be fitted, and why."
-    logged: set[str] = attrs.field(factory=set)
-    "Members of whose log nothing is left of a run that was stopped."
 
     def run(self, overwrite: bool) -> Run:
         """Go through all stages; what fails before a member is fitted leaves nothing behind."""
@@ -135,21 +120,13 @@ class _Runner:
     def fit_one(self, name: str) -> None:
         """Fit one member for the process that runs the pipeline."""
         self.path = Draft(self.out).path
-        self._load()
-        self.log = self.path / _own_log(name)
-        member = next(member for member in self.pipeline.member if member.name == name)
-        self._fitted(member, Run(self.path))
+        self._load(own_log(name))
+        self.members.fitted(next(member for member in self.pipeline.member if member.name == name))
 
     def _follow(self) -> Run:
         """Train beside the main process, which alone decides what is kept, predicts and writes."""
         self._load()
-        folds, data = self.answer.folds, self.work.fit_data()
-        for member in self.pipeline.member:
-            if not processes.agreed(False):
-                checkpoint = self._checkpoint(member, self._member_key(member, folds))
-                for _, inside in self._folds(folds, data):
-                    fit_member(member, inside, self.work.task, self.registry, self.work.seed)
-                fit_member(member, data, self.work.task, self.registry, self.work.seed, checkpoint=checkpoint)
+        self.members.follow()
         processes.wait()
         return Run(self.out)
 
@@ -165,7 +142,8 @@ class _Runner:
         self.registry.announce("prodmatch_run_started", run=draft_run)
 
         self._forget_others()
-        predictions = self._members(draft_run)
+        predictions = self._predictions()
+        self.seconds["members"] = self.members.seconds
         self.reporter.stage("evaluate")
         self.metrics = {
             "name": self.pipeline.pipeline.name,
@@ -179,7 +157,7 @@ class _Runner:
         self._write_provenance()
 
         self.reporter.stage("report")
-        from prodmatch_core.report import write_report
+        from prodmatch_core.report.page import write_report
 
         write_report(draft_run, self.registry)
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
@@ -190,14 +168,14 @@ class _Runner:
 
     # -- load ---------------------------------------------------------------------------------------------------
 
-    def _load(self) -> None:
+    def _load(self, log: str = "log.jsonl") -> None:
         dataset = read_dataset(self.pipeline, self.context)
         self.fingerprint = dataset.fingerprint()
         task = load_task(self.pipeline.pipeline.task)
         data = task.examples(dataset, self.pipeline)
         self.work = Work(self.pipeline, task, self.registry, dataset, data, self.path)
         self.answer = ANSWERS[task.spec.answer](self.work)
-        self.log = self.path / "log.jsonl"
+        self.members = Members(self.answer, self.fingerprint, self.reporter, self.path / log)
 
     def _write_card(self) -> None:
         card = {
@@ -215,7 +193,7 @@ class _Runner:
         for folder in self.path.glob("members/*"):
             if folder.name not in names:
                 shutil.rmtree(folder)
-        for log in self.path.glob(_own_log("*")):
+        for log in self.path.glob(own_log("*")):
             log.unlink()
         for later in ("aggregator", "calibrator"):
             shutil.rmtree(self.path / later, ignore_errors=True)
@@ -226,17 +204,18 @@ class _Runner:
 
     # -- members ------------------------------------------------------------------------------------------------
 
-    def _members(self, run: Run) -> list[Arrays]:
+    def _predictions(self) -> list[Arrays]:
         """Fit the members that are not there yet, go on without optional ones that fail, and return what all say."""
-        self.seconds["members"] = {}
-        failed = self._side_by_side(run) if self.jobs > 1 and processes.count() == 1 else {}
+        failed = self._side_by_side() if self.jobs > 1 and processes.count() == 1 else {}
+        # Of members that were fitted side by side just now nobody needs to hear that they are there.
+        kept = "kept from before; nothing it depends on has changed" if self.jobs == 1 else ""
         tables: list[Arrays] = []
         for member in self.pipeline.member:
             self.reporter.stage(f"member {member.name}")
             try:
                 if member.name in failed:
                     raise RunError(f"member {member.name}: {failed[member.name]}")
-                tables.append(self._fitted(member, run))
+                tables.append(self.members.fitted(member, kept))
             except Exception as error:
                 if not member.optional or processes.count() > 1:  # other processes wait for this one
                     raise
@@ -249,16 +228,16 @@ class _Runner:
             self.answer.work = self.work
         return tables
 
-    def _side_by_side(self, run: Run) -> dict[str, str]:
+    def _side_by_side(self) -> dict[str, str]:
         """Fit what is not there yet in processes of their own, and return why some failed."""
-        missing = [member.name for member in self.pipeline.member if not self._stage(member).done()]
+        missing = [member.name for member in self.pipeline.member if not self.members.stage(member).done()]
         failed = fit_side_by_side(self.out, missing, self.context, self.jobs, self.reporter)
         for name in missing:
-            log = self.path / _own_log(name)
+            log = self.path / own_log(name)
             for event in map(
                 json.loads, log.read_text(encoding="utf-8").splitlines() if log.exists() else ()
             ):
-                self._heard(run, name, {key: event[key] for key in event if key not in ("event", "member")})
+                self.members.heard(name, {key: event[key] for key in event if key not in ("event", "member")})
             log.unlink(missing_ok=True)
         return failed
 
@@ -286,94 +265,6 @@ class _Runner:
         names = [member.name for member in self.pipeline.member]
         return measured_costs(self.path, names, pairs_of(rows, self.work.dataset))
 
-    def _stage(self, member: Member) -> Stage:
-        return Stage(self.path / "members" / member.name, self._member_key(member, self.answer.folds))
-
-    def _fitted(self, member: Member, run: Run) -> Arrays:
-        """Return what a member says, fitted now unless an earlier run has done so."""
-        stage = self._stage(member)
-        if processes.agreed(stage.done()):
-            if self.jobs == 1:
-                self.reporter.message(
-                    f"member {member.name}: kept from before; nothing it depends on has changed"
-                )
-            table: Arrays = load_file(stage.folder / "predictions.safetensors")
-        else:
-            started = time.perf_counter()
-            checkpoint = self._checkpoint(member, stage.key)
-            model, table = self._fit_member(member, self.work.fit_data(), self.answer.folds, run, checkpoint)
-            with saving(stage.folder):
-                model.save(stage.begin())
-                write_arrays(stage.folder / "predictions.safetensors", table)
-                stage.finish(seconds=time.perf_counter() - started)
-            checkpoint.remove()  # only now: until the stamp is there, a killed run goes on from it
-        self.seconds.setdefault("members", {})[member.name] = stage.facts()["seconds"]
-        return table
-
-    def _checkpoint(self, member: Member, key: str) -> Checkpoint:
-        path = self.path / "checkpoints" / f"{member.name}.safetensors"
-        return Checkpoint(path, key, writes=processes.is_main())
-
-    @staticmethod
-    def _folds(folds: np.ndarray | None, data: FitData) -> Iterator[tuple[np.ndarray, FitData]]:
-        """Yield the training rows of each fold, and the data without them."""
-        for fold in range(0 if folds is None else int(folds.max()) + 1):
-            inside = attrs.evolve(data, train=data.train.take(np.flatnonzero(folds != fold)))
-            yield np.flatnonzero(folds == fold), inside
-
-    def _member_key(self, member: Member, folds: np.ndarray | None) -> str:
-        parts = [part for _, part in self._parts(member)]
-        tree = resolved(self.pipeline)
-        of_member = dict(tree["member"][[m.name for m in self.pipeline.member].index(member.name)])
-        del of_member["optional"]  # whether others need it changes nothing about the member
-        return content_key(
-            member=of_member,
-            task=self.pipeline.pipeline.task,
-            settings=tree.get(self.pipeline.pipeline.task),
-            split=tree["data"]["split"],
-            seed=self.work.seed,
-            data=self.fingerprint,
-            folds=None if folds is None else int(folds.max()) + 1,
-            versions=versions(
-                [*(self.registry.owner(part.spec).distribution for part in parts), "prodmatch-core", "torch"]
-            ),
-        )
-
-    @staticmethod
-    def _parts(member: Member) -> list[tuple[str, Part]]:
-        heads = [member.encoder, member.negatives, member.sampler, *(entry.part for entry in member.loss)]
-        return [pair for part in heads if part is not None for pair in parts_within(part, "")]
-
-    def _fit_member(
-        self, member: Member, data: FitData, folds: np.ndarray | None, run: Run, checkpoint: Checkpoint
-    ) -> tuple[FittedMember, dict[str, np.ndarray]]:
-        def stepped(done: int, total: int) -> None:
-            self.reporter.progress(member.name, done, total)
-
-        task, seed = self.work.task, self.work.seed
-        table: dict[str, np.ndarray] = {}
-        for number, (rows, inside) in enumerate(self._folds(folds, data), start=1):
-            self.reporter.message(f"member {member.name}: fold {number}")
-            model = fit_member(member, inside, task, self.registry, seed, on_step=stepped)
-            found = self.answer.held_out(model, rows)
-            held = table.setdefault("train", np.empty((len(data.train), *found.shape[1:])))
-            held[rows] = found
-
-        def heard(figures: Mapping[str, Any]) -> None:
-            self._heard(run, member.name, figures)
-
-        model = fit_member(member, data, task, self.registry, seed, heard, stepped, checkpoint)
-        return model, table | self.answer.predictions(model)
-
-    def _heard(self, run: Run, member: str, figures: Mapping[str, Any]) -> None:
-        """Log an epoch and tell of it; a process that fits one member leaves the telling to the one that waits."""
-        self._log_epoch(member, figures)
-        plain = {"loss": figures["loss"], **figures["valid"]}
-        if figures["phase"] != STREAM.name:  # a step of time is no line of its own
-            self.reporter.epoch(member, figures["epoch"], plain)
-        if self.log.name == "log.jsonl":
-            self.registry.announce("prodmatch_epoch_finished", run=run, member=member, metrics=plain)
-
     def _counts(self) -> dict[str, int]:
         data, group = self.work.data, self.work.task.spec.group
         counts = {split: len(examples) for split, examples in data.examples.items()}
@@ -386,22 +277,6 @@ class _Runner:
         result = work()
         self.seconds[name] = time.perf_counter() - started
         return result
-
-    def _log_epoch(self, member: str, figures: Mapping[str, Any]) -> None:
-        """Add an epoch to the log in place of what a stopped run said of it and of later ones."""
-        path = self.log
-        said = json.dumps({"event": "epoch", "member": member, **figures}, ensure_ascii=False) + "\n"
-        if member in self.logged:
-            with saving(path), path.open("a", encoding="utf-8") as file:
-                file.write(said)
-            return
-        self.logged.add(member)
-        kept = [
-            json.dumps(event, ensure_ascii=False) + "\n"
-            for event in log_lines(path)
-            if event["member"] != member or event["epoch"] < figures["epoch"]
-        ]
-        write_text(path, "".join([*kept, said]))
 
     def _write_provenance(self) -> None:
         work = self.work

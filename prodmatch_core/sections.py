@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
+from prodmatch_core.data.gains import PROFILES
 from prodmatch_core.data.reading import SplitConfig
 from prodmatch_core.errors import did_you_mean
-from prodmatch_core.evaluation.gains import PROFILES
 from prodmatch_core.fields import (
     Expected,
     at_least,
@@ -25,7 +25,7 @@ from prodmatch_core.fields import (
     unit_interval,
 )
 from prodmatch_core.records import Part
-from prodmatch_core.tasks.specs import TASKS, TaskSpec
+from prodmatch_core.task_specs import TASKS, TaskSpec
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 _identifier = Expected(

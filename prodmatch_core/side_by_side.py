@@ -1,10 +1,4 @@
-"""Members fitted side by side, each by a process of its own, as far as memory goes.
-
-    python -m prodmatch_core.side_by_side OUT MEMBER CONTEXT
-
-fits one member of the unfinished run OUT and leaves it in the draft, where the process that runs the pipeline finds it
-as a finished stage. It ends when that process does.
-"""
+"""Members fitted side by side, each by a process of its own (`member_process`), as far as memory goes."""
 
 from __future__ import annotations
 
@@ -12,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,7 +81,7 @@ def fit_side_by_side(
 def _started(out: Path, name: str, context: ReadContext, jobs: int) -> subprocess.Popen[str]:
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     return subprocess.Popen(
-        [sys.executable, "-m", "prodmatch_core.side_by_side", out, name, _written(context)],
+        [sys.executable, "-m", "prodmatch_core.member_process", out, name, context_text(context)],
         env={"OMP_NUM_THREADS": threads, **os.environ},
         stdin=subprocess.PIPE,  # closed by the system when this process ends, however it ends
         stdout=subprocess.PIPE,
@@ -129,7 +122,8 @@ def _bytes(file: str, field: str) -> float:
     return 1024.0 * int(found[0]) if found else 0.0
 
 
-def _written(context: ReadContext) -> str:
+def context_text(context: ReadContext) -> str:
+    """Return how data is read, as the word of a command line."""
     plain: Mapping[str, Any] = {
         "root": None if context.root is None else str(context.root.resolve()),
         "base": str(context.base.resolve()),
@@ -138,40 +132,13 @@ def _written(context: ReadContext) -> str:
     return json.dumps(plain)
 
 
-def _read(text: str) -> ReadContext:
+def context_of(text: str) -> ReadContext:
+    """Return what `context_text` wrote."""
     plain = json.loads(text)
     root = None if plain["root"] is None else Path(plain["root"])
     return ReadContext(root=root, base=Path(plain["base"]), skip_bad_rows=plain["skip_bad_rows"])
 
 
-def _end_with_parent() -> None:
-    """End this process as soon as the one that started it is gone."""
-
-    def watch() -> None:
-        sys.stdin.read()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _main(out: Path, name: str, context: ReadContext) -> int:
-    from prodmatch_core.runner import fit_one
-
-    _end_with_parent()
-    answer = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints is no answer
-    try:
-        fit_one(out, name, context)
-    except Exception as error:  # whatever a part does, the process that waits is to be told
-        os.write(answer, reason_of(error).encode())
-        return 1
-    return 0
-
-
 def reason_of(error: BaseException) -> str:
     """Return in one line why something failed."""
     return str(error) if isinstance(error, ProdmatchError) else f"{type(error).__name__}: {error}"
-
-
-if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1]), sys.argv[2], _read(sys.argv[3])))

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from prodmatch_core.rundir import write_json
+from prodmatch_core.writing import write_json
 
 STAMP = "stage.json"
 

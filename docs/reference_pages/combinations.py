@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from prodmatch_core.registry import Registry
-from prodmatch_core.tasks.specs import TASKS
+from prodmatch_core.task_specs import TASKS
 from prodmatch_core.testing.combinations import Choice, Combination, choices
 from reference_pages.markdown import head, table
 

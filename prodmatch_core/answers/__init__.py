@@ -1,0 +1,1 @@
+"""What becomes of members' predictions: class probabilities, or nearest neighbours."""

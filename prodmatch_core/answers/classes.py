@@ -14,9 +14,9 @@ from prodmatch_core.components.aggregator import Combined, Pairs
 from prodmatch_core.components.calibrator import Decisions, match_score
 from prodmatch_core.evaluation import assess, trec
 from prodmatch_core.predictions import MemberTable, frame_of
-from prodmatch_core.rundir import saving, write_json, write_parquet
 from prodmatch_core.training import seeds
 from prodmatch_core.training.fitted import FittedMember
+from prodmatch_core.writing import saving, write_json, write_parquet
 
 
 class ClassAnswer(Answer):

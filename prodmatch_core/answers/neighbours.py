@@ -14,10 +14,11 @@ from prodmatch_core.evaluation import assess
 from prodmatch_core.evaluation.direction import OneWay, direction_auc
 from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.evaluation.search import Search, depth_of
+from prodmatch_core.evaluation.slices import by_quartile
 from prodmatch_core.evaluation.unlearnt import BASELINES
-from prodmatch_core.rundir import write_json, write_parquet
 from prodmatch_core.training import seeds
 from prodmatch_core.training.fitted import FittedMember
+from prodmatch_core.writing import write_json, write_parquet
 
 
 class NeighbourAnswer(Answer):
@@ -76,25 +77,32 @@ class NeighbourAnswer(Answer):
         return figures if self.one_way is None else {**figures, "direction": self._direction(members[0])}
 
     def _direction(self, arrays: Arrays) -> dict[str, Any]:
-        """Return how surely the model tells one-way edges from the same edges turned round."""
+        """Return how surely the model tells one-way edges from the same edges turned round: all, and slice by slice."""
         assert self.one_way is not None
         edges, options = self.one_way, self.work.pipeline.evaluation
         queries, candidates, turned = (_unit(arrays[name]) for name in ("queries", "candidates", "turned"))
         source = self.search.reads[0][1][edges.query]
         there = (queries[edges.query] * candidates[edges.target]).sum(axis=1)
         back = (turned * candidates[source]).sum(axis=1)
-        rng = seeds.rng(self.work.seed, "direction")
         count = len(self.search.groups)
+        rng = seeds.rng(self.work.seed, "direction")
         drawn = [
-            direction_auc(
-                there, back, np.bincount(rng.integers(count, size=count), minlength=count)[edges.query]
-            )
+            np.bincount(rng.integers(count, size=count), minlength=count)[edges.query]
             for _ in range(options.replicates if len(there) else 0)
         ]
-        tail = (1 - options.level) / 2
-        low, high = np.nanquantile(drawn, [tail, 1 - tail]) if drawn else (np.nan, np.nan)
-        value = direction_auc(there, back)
-        return {"auc": value, "low": float(low), "high": float(high), "edges": len(there)}
+
+        def figure(kept: np.ndarray) -> dict[str, Any]:
+            found = [direction_auc(there[kept], back[kept], weights[kept]) for weights in drawn if kept.any()]
+            tail = (1 - options.level) / 2
+            low, high = np.nanquantile(found, [tail, 1 - tail]) if found else (np.nan, np.nan)
+            value = direction_auc(there[kept], back[kept])
+            return {"auc": value, "low": float(low), "high": float(high), "edges": int(kept.sum())}
+
+        parts = [(by, name, mask[edges.query]) for by, name, mask in self._slices()]
+        return {
+            **figure(np.ones(len(there), dtype=bool)),
+            "slices": [{"by": by, "name": name, **figure(kept)} for by, name, kept in parts if kept.any()],
+        }
 
     def _items(self) -> pl.DataFrame:
         """Return what the rows of the vectors of `valid` and then of the candidates are."""
@@ -182,8 +190,7 @@ class NeighbourAnswer(Answer):
         else:
             sources = self.search.reads[0][1]
             sizes = np.bincount(self.known.query, minlength=self.work.data.corpus.products.height)[sources]
-            cuts, by = (0, 1, 4), "known edges"
-            names = ("none", "1 to 3", "4 or more")
+            return by_quartile("known edges", sizes)
         bounds = (*cuts, np.inf)
         masks = [(sizes >= low) & (sizes < high) for low, high in itertools.pairwise(bounds)]
         return [(by, name, mask) for name, mask in zip(names, masks, strict=True) if mask.any()]

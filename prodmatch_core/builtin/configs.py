@@ -9,13 +9,11 @@ from prodmatch_core.fields import (
     at_least,
     below_one,
     between,
-    list_of,
     non_negative,
     one_of,
     positive,
+    product_fields,
 )
-
-PRODUCT_FIELDS = ("title", "brand", "color", "description", "bullets")
 
 fanouts = Expected(
     "a list of whole numbers of at least 1",
@@ -33,7 +31,7 @@ class NgramConfig:
 
     mode: str = attrs.field(default="pair", validator=one_of("pair", "two_tower"))
     "`pair` compares query and product and gives pairs; `two_tower` reads each alone and gives embeddings."
-    fields: tuple[str, ...] = attrs.field(default=("title",), validator=list_of(*PRODUCT_FIELDS))
+    fields: tuple[str, ...] = attrs.field(default=("title",), validator=product_fields)
     "Product texts that are read, in this order."
     min_n: int = attrs.field(default=3, validator=at_least(1))
     "Shortest n-gram in characters, word boundaries included; 2 suits Japanese and Chinese."
@@ -64,7 +62,7 @@ class NgramConfig:
 class OverlapConfig:
     """`core.overlap`: logistic regression on word-overlap features."""
 
-    fields: tuple[str, ...] = attrs.field(default=("title",), validator=list_of(*PRODUCT_FIELDS))
+    fields: tuple[str, ...] = attrs.field(default=("title",), validator=product_fields)
     "Product texts the query's words are looked for in."
     l2: float = attrs.field(default=1.0, validator=positive)
     "Strength of the penalty on squared coefficients."

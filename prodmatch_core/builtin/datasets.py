@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prodmatch_core.evaluation.gains import ESCI_LABELS
+from prodmatch_core.data.gains import ESCI_LABELS
 from prodmatch_core.records import DatasetSpec
 
 DATA = "prodmatch_core.data"

@@ -30,10 +30,10 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from prodmatch_core.builtin.token_batches import Inputs, Template
-from prodmatch_core.builtin.tokenizer import unknown_token
 from prodmatch_core.errors import ConfigError
-from prodmatch_core.rundir import write_json, write_text
+from prodmatch_core.tokens.batches import Inputs, Template
+from prodmatch_core.tokens.tokenizer import unknown_token
+from prodmatch_core.writing import write_json, write_text
 
 LOADING = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
 "What transformers raises for a model that is absent, damaged or of a kind it does not know."

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prodmatch_core.builtin.language_model import LanguageModel
-from prodmatch_core.builtin.token_batches import Template, Tokens, TowerBatches
-from prodmatch_core.builtin.tokenizer import SPECIAL_TOKENS
+from prodmatch_core.tokens.batches import Template, Tokens, TowerBatches
+from prodmatch_core.tokens.tokenizer import SPECIAL_TOKENS
 from prodmatch_core.training.batches import epoch_batches
 
 CHOSEN = 0.15

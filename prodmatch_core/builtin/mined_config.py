@@ -6,15 +6,14 @@ from typing import Any
 
 import attrs
 
-from prodmatch_core.builtin.configs import PRODUCT_FIELDS
 from prodmatch_core.fields import (
     Expected,
     at_least,
-    list_of,
     non_negative,
     one_of,
     part,
     positive,
+    product_fields,
     unit_interval,
 )
 from prodmatch_core.records import Part
@@ -65,7 +64,7 @@ class MinedConfig:
     max_likeness: float = attrs.field(default=0.95, validator=unit_interval)
     """A candidate whose title is more alike than this to the title of one of the query's matches (cosine of words and
     character n-grams) is taken for the same product and left out; 1 leaves out none."""
-    fields: tuple[str, ...] = attrs.field(default=("title",), validator=list_of(*PRODUCT_FIELDS))
+    fields: tuple[str, ...] = attrs.field(default=("title",), validator=product_fields)
     "Product texts that the lexical miner reads."
     index: str = attrs.field(default="exact", validator=one_of("exact", "hnsw", "ivf"))
     "How vectors are searched: every product, or approximately (`hnsw`, `ivf`), which needs faiss-cpu."

@@ -8,8 +8,8 @@ import numpy as np
 
 from prodmatch_core.builtin.configs import UniformSamplerConfig
 from prodmatch_core.builtin.graph_configs import WeightedSamplerConfig
+from prodmatch_core.components.neighbour_sampler import NeighbourSampler
 from prodmatch_core.graph.csr import Graph
-from prodmatch_core.graph.sampling import NeighbourSampler
 
 
 class UniformSampler(NeighbourSampler):

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prodmatch_core.builtin.configs import NgramConfig
-from prodmatch_core.builtin.hashing import SHORTEST, Grams, hash_texts
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Prepared, Rows, gather_ragged
 from prodmatch_core.data.corpus import Corpus
+from prodmatch_core.tokens.hashing import SHORTEST, Grams, hash_texts
 
 WORD_FIGURES = 8
 "Figures of a pair about the query's words and both sides' lengths; see `NgramEncoder._figures`."

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from prodmatch_core.builtin.language_model import LanguageModel
 from prodmatch_core.builtin.masked_language import pretrain
-from prodmatch_core.builtin.token_batches import PairBatches, Template, Tokens, TowerBatches
-from prodmatch_core.builtin.tokenizer import train_tokenizer
 from prodmatch_core.builtin.transformer_config import TransformerConfig
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Prepared
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.errors import ConfigError
+from prodmatch_core.tokens.batches import PairBatches, Template, Tokens, TowerBatches
+from prodmatch_core.tokens.tokenizer import train_tokenizer
 
 CACHED = 262_144
 "Numbers of a layer's states in a batch; the four times wider inner states then stay in a core's second-level cache."

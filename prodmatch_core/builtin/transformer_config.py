@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from prodmatch_core.fields import at_least, below_one, between, list_of, one_of
+from prodmatch_core.fields import at_least, below_one, between, one_of, product_fields
 
 
 @attrs.frozen
@@ -16,9 +16,7 @@ class TransformerConfig:
     below and a tokenizer trained on the catalogue, both made on the spot; nothing is downloaded."""
     mode: str = attrs.field(default="cross_encoder", validator=one_of("cross_encoder", "two_tower"))
     "`cross_encoder` gives one vector per pair; `two_tower` one vector per query and one per product."
-    fields: tuple[str, ...] = attrs.field(
-        default=("title",), validator=list_of("title", "description", "bullets", "brand", "color")
-    )
+    fields: tuple[str, ...] = attrs.field(default=("title",), validator=product_fields)
     "Product columns the model reads, in this order."
     max_length: int = attrs.field(default=128, validator=at_least(8))
     "Longest input in tokens, special tokens included: of a pair, or of each text in `two_tower`."

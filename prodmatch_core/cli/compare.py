@@ -23,7 +23,7 @@ from prodmatch_core.cli.options import (
 from prodmatch_core.cli.run import leading_measures
 
 if TYPE_CHECKING:
-    from prodmatch_core.evaluation.pairing import Sheet
+    from prodmatch_core.comparison.pairing import Sheet
     from prodmatch_core.records import MeasureSpec
     from prodmatch_core.registry import Registry
 
@@ -252,9 +252,9 @@ def _figures(
     failed: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the comparison of the runs as plain values, with verdicts, notes, and the arms that failed."""
-    from prodmatch_core.evaluation import arms as arms_room
-    from prodmatch_core.evaluation import comparing
-    from prodmatch_core.evaluation.pairing import Sheet, paired
+    from prodmatch_core.comparison import arms as arms_room
+    from prodmatch_core.comparison import comparing
+    from prodmatch_core.comparison.pairing import Sheet, paired
     from prodmatch_core.grid.running import made_by
     from prodmatch_core.progress import reporting
 

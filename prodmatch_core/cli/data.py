@@ -14,15 +14,13 @@ from prodmatch_core.cli.options import (
     as_json,
     data_root,
     print_json,
-    read_context,
     settings,
     skip_bad_rows,
 )
+from prodmatch_core.cli.sources import read_source
 
 if TYPE_CHECKING:
     from prodmatch_core.data.dataset import Dataset
-    from prodmatch_core.registry import Registry
-    from prodmatch_core.sections import DataSection
 
 destination = click.option(
     "-o", "--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Folder to write."
@@ -180,26 +178,6 @@ def describe(
         print_table(["reference", *measures], rows, right=range(1, len(measures) + 1))
     if page is not None:
         click.echo(f"\npage: {page}")
-
-
-def read_source(
-    source: str, settings: tuple[str, ...], registry: Registry, root: Path | None, skip_bad_rows: bool = False
-) -> tuple[Dataset, DataSection]:
-    """Read the data set that a command line names: a data set's name, or a TOML file with a [data] table.
-
-    Returns:
-        The data set, and the section it was read by.
-
-    Raises:
-        ConfigError: the file, the name or a setting is wrong.
-        DataError: a file cannot be read.
-    """
-    from prodmatch_core.config import load_data
-
-    section = load_data(source, settings, registry)
-    base = Path(source).parent if source.endswith(".toml") else Path.cwd()
-    context = read_context(root, base, section.split, skip_bad_rows)
-    return section.part.spec.load()(section.part.config, context), section
 
 
 def _write(dataset: Dataset, out: Path, overwrite: bool) -> None:

@@ -11,7 +11,7 @@ import click
 from prodmatch_core.cli import registry_of
 from prodmatch_core.cli.options import as_json, draws_seed, level, print_json, replicates
 from prodmatch_core.cli.tables import print_table
-from prodmatch_core.evaluation.gains import PROFILES
+from prodmatch_core.data.gains import PROFILES
 from prodmatch_core.records import MeasureSpec
 from prodmatch_core.registry import Registry
 
@@ -150,7 +150,7 @@ def _check_out(out: Path | None) -> None:
 
 
 def _write(table: Any, out: Path) -> None:
-    from prodmatch_core.rundir import write_parquet, write_text
+    from prodmatch_core.writing import write_parquet, write_text
 
     if out.suffix.lower() == ".parquet":
         write_parquet(out, table)

@@ -52,7 +52,7 @@ def export(
             f"{run}: a run of the task {finished.task.name} cannot be exported; only those of the task match can."
         )
     # What is missing is told before torch is imported and the data is read.
-    from prodmatch_core.serving.onnx import folder_of, require
+    from prodmatch_core.onnx_members import folder_of, require
 
     require("onnx", "onnxruntime")
     from prodmatch_core.rundata import dataset_of

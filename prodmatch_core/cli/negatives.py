@@ -9,6 +9,7 @@ import click
 
 from prodmatch_core.cli import registry_of
 from prodmatch_core.cli.options import data_root, settings, skip_bad_rows
+from prodmatch_core.cli.sources import read_source
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,7 +79,6 @@ def negatives(
         raise ConfigError(str(error)) from None
 
     from prodmatch_core.builtin.mined_negatives import lexical_miner, rules_of
-    from prodmatch_core.cli.data import read_source
     from prodmatch_core.components.calibrator import positive_classes
     from prodmatch_core.data.corpus import match_examples
     from prodmatch_core.mining.rules import Catalogue, Counts

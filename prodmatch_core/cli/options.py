@@ -92,6 +92,6 @@ def read_context(
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON; not-a-number becomes null."""
-    from prodmatch_core.rundir import plain
+    from prodmatch_core.writing import plain
 
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))

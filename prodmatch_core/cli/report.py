@@ -14,7 +14,7 @@ from prodmatch_core.cli import registry_of
 @click.pass_context
 def report(ctx: click.Context, run: Path) -> None:
     """Render the report of a finished run again and print its path."""
-    from prodmatch_core.report import write_report
+    from prodmatch_core.report.page import write_report
     from prodmatch_core.rundir import Run
 
     click.echo(write_report(Run.open(run), registry_of(ctx)))

@@ -23,7 +23,7 @@ from prodmatch_core.data.streams import EventLog
 from prodmatch_core.records import Part
 
 if TYPE_CHECKING:
-    from prodmatch_core.builtin.token_table import TokenTable
+    from prodmatch_core.graph.nodes import Nodes
 
 Batch = Mapping[str, Tensor]
 "Named tensors whose first dimension is the batch, unless the encoder documents otherwise."
@@ -45,6 +45,8 @@ class FitData:
     "The member's graph sampler, for the part that owns the graph to build."
     log: EventLog | None = None
     "All that happened, for losses that say when it was known; taken away before any part is built."
+    nodes: Nodes | None = None
+    "A numbering of nodes that a graph made of this keeps, further products following; None: it is made anew."
 
 
 @attrs.frozen(eq=False)
@@ -198,28 +200,6 @@ class TwoSidedEncoder(Encoder):
     def forward(self, batch: Batch) -> Encoding:
         """Encode both sides and let them meet."""
         return self.interact(self.encode(batch))
-
-
-@runtime_checkable
-class Rereading(Protocol):
-    """What a two-sided encoder may offer beside: it reads queries that someone wrote, token by token.
-
-    A generator of negatives can then have its queries read as any other, and gradients find their way through them.
-    """
-
-    tokens: TokenTable
-    "The tokens it reads, with their vectors."
-
-    def reread(self, vectors: Tensor, ids: Tensor, mask: Tensor, encoding: Encoding) -> States:
-        """Return the query states of other queries beside the products of a batch.
-
-        Args:
-            vectors: (batch, length, width) float, a vector a token, or a mixture of tokens' vectors.
-            ids: (batch, length) int64, the token each stands for.
-            mask: (batch, length) bool, True = a token; the first of a row always is.
-            encoding: the products' states, as `encode` returned them.
-        """
-        ...
 
 
 class SelfFittingEncoder(ABC):

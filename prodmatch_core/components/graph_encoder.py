@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Prepared, Rows
-from prodmatch_core.components.node_encoder import NodeEncoder
+from prodmatch_core.components.node_embeddings import NodeEmbeddings
+from prodmatch_core.components.node_encoder import NodeEncoder, embed_all
 from prodmatch_core.components.sampler import GraphSampler
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.graph.csr import Block, Graph
-from prodmatch_core.graph.messages import all_neighbours, embed_all, pack, unpack
+from prodmatch_core.graph.messages import all_neighbours, pack, unpack
 from prodmatch_core.graph.nodes import Nodes, typed_graph
 from prodmatch_core.graph.surroundings import Surroundings, node_texts
 
@@ -113,6 +114,27 @@ class GraphEncoder(Encoder):
     def load_network(cls, config: Any, folder: Path) -> NodeEncoder:
         """Return the network from what its `save_assets` wrote."""
 
+    def kept_vectors(
+        self, around: Surroundings, before: tuple[Surroundings, NodeEmbeddings] | None = None
+    ) -> tuple[NodeEmbeddings, tuple[int, ...]]:
+        """Return the vectors of all places layer by layer, and how many places each layer computed.
+
+        Only texts of places that are computed are read.
+
+        Args:
+            around: what is known now, `with_cold` where nodes without edges borrow.
+            before: what was known then, and the vectors made of it with this encoder's weights; `around` keeps its
+                places. None: all are computed.
+        """
+        texts = AskedTexts(self.text, around.texts) if self.text is not None else None
+        first = PreparedGraph(self, around, texts, {}).first
+        if before is None:
+            found = NodeEmbeddings.of(self.network, around.graph, first)
+            return found, (around.places,) * len(found.layers)
+        then, kept = before
+        changed = then.retold(around) if self.text is not None else np.empty(0, dtype=np.int64)
+        return kept.refreshed(self.network, around.graph, first, changed)
+
     def prepare(self, corpus: Corpus) -> Prepared:
         """Find every row's node; products that are none yet become nodes without edges."""
         surroundings = self.surroundings.with_cold(corpus, self.config.cold)
@@ -158,12 +180,7 @@ class GraphEncoder(Encoder):
         if len(rows) * WHOLE_FROM < around.places:
             return None
         device = next(self.parameters()).device
-
-        def first(places: Tensor) -> Tensor:
-            told = prepared.text_batch(places.cpu().numpy())
-            return self.first(places, {name: tensor.to(device) for name, tensor in told.items()})
-
-        vectors = embed_all(self.network, around.graph, first, device)
+        vectors = embed_all(self.network, around.graph, prepared.first, device)
         places = around.place(side, prepared.rows[side][rows])
         return self.finished(side, vectors[torch.from_numpy(places).to(device)])
 
@@ -210,6 +227,11 @@ class PreparedGraph:
             blocks = list(sampler.sample(seeds, rng, exclude))
         return self._filled(batch, blocks, around.graph)
 
+    def first(self, places: Tensor) -> Tensor:
+        """Return the first vectors of places, (n, config.width) float32, on the places' device."""
+        told = self.text_batch(places.cpu().numpy())
+        return self.encoder.first(places, {name: tensor.to(places.device) for name, tensor in told.items()})
+
     def text_batch(self, places: np.ndarray) -> dict[str, Tensor]:
         """Return the texts of the nodes at places, named `text.<kind>.*`, with the places' rows; none without texts."""
         if self.texts is None:
@@ -246,8 +268,38 @@ class PreparedGraph:
         return batch | pack(blocks, graph) | self.text_batch(blocks[0].inputs)
 
 
+@attrs.frozen(eq=False)
+class AskedTexts:
+    """Texts made ready when they are asked for, and forgotten: for reading a few of many."""
+
+    encoder: Encoder
+    texts: Corpus
+
+    def batch(self, query: Rows, product: Rows) -> Batch:
+        """Return one side's texts as the encoder reads them."""
+        rows = product if query is None else query
+        assert rows is not None and (query is None or product is None)
+        asked, place = np.unique(rows, return_inverse=True)
+        queries, products = self.texts.queries, self.texts.products
+        few = (
+            Corpus(queries[asked], products.clear())
+            if product is None
+            else Corpus(queries.clear(), products[asked])
+        )
+        found = self.encoder.prepare(few)
+        return found.batch(place, None) if product is None else found.batch(None, place)
+
+    def lengths(self, query: Rows, product: Rows) -> np.ndarray:
+        """Return 1 for every text, (n,) int64."""
+        rows = product if query is None else query
+        assert rows is not None
+        return np.ones(len(rows), dtype=np.int64)
+
+
 def nodes_of(data: FitData) -> Nodes:
     """Return the numbering of everything that may be asked about: the data set's, and the corpus's."""
+    if data.nodes is not None:
+        return data.nodes.joined(data.corpus.products["product_id"])
     further = [("product", data.corpus.products["product_id"])]
     kind = "query" if "text" in data.corpus.queries.columns else "product"
     further.append((kind, data.corpus.queries["query_id"]))

@@ -2,23 +2,24 @@
 
 A node encoder is nested in another part, which owns the graph, the nodes' first vectors and the sampler. It has no
 weight of a single node, so it embeds nodes it never saw. It works layer by layer: `forward` runs all layers over
-sampled blocks, `graph.messages.embed_all` each layer over the whole graph.
+sampled blocks, `embed_all` each layer over the whole graph.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import attrs
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from prodmatch_core.graph.csr import Graph
-from prodmatch_core.graph.messages import Messages
+from prodmatch_core.graph.messages import EDGES_AT_ONCE, Messages, all_neighbours, pack, unpack
 
 FILE = "shape.json"
 
@@ -103,3 +104,39 @@ class NodeEncoder(nn.Module, ABC):
         for number, messages in enumerate(layers):
             vectors = self.layer(number, messages, vectors)
         return vectors
+
+
+@torch.no_grad()
+def embed_all(
+    encoder: NodeEncoder, graph: Graph, inputs: Callable[[Tensor], Tensor], device: torch.device
+) -> Tensor:
+    """Return the exact vectors of all nodes, (nodes, width) float32: layer by layer, every neighbour read once a layer.
+
+    Args:
+        encoder: in evaluation mode.
+        graph: all its nodes.
+        inputs: nodes, (n,) int64 -> what the first layer reads of them, (n, inputs) float.
+        device: where to compute.
+    """
+    vectors: Tensor | None = None
+    for number in range(encoder.layers):
+        parts = []
+        for nodes in _spans(graph):
+            packed = pack(all_neighbours(graph, nodes, 1), graph)
+            (layer,) = unpack({name: tensor.to(device) for name, tensor in packed.items()})
+            read = inputs(layer.inputs) if vectors is None else vectors[layer.inputs]
+            parts.append(encoder.layer(number, layer, read))
+        vectors = torch.cat(parts) if parts else torch.zeros((0, encoder.width), device=device)
+    assert vectors is not None
+    return vectors
+
+
+def _spans(graph: Graph) -> Iterator[np.ndarray]:
+    """Yield all nodes in order, in spans of bounded edges; a node of more edges makes a span of its own."""
+    start = 0
+    while start < graph.nodes:
+        most = graph.offsets[start] + EDGES_AT_ONCE
+        stop = int(np.searchsorted(graph.offsets, most, side="right")) - 1
+        stop = min(max(stop, start + 1), start + EDGES_AT_ONCE // 8, graph.nodes)
+        yield np.arange(start, stop)
+        start = stop

@@ -10,8 +10,9 @@ import polars as pl
 
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.tables import SPLITS
-from prodmatch_core.data.texts import PRODUCT_FIELDS, derive_ids
+from prodmatch_core.data.texts import derive_ids
 from prodmatch_core.errors import DataError, did_you_mean
+from prodmatch_core.fields import PRODUCT_FIELDS
 
 
 @attrs.frozen(eq=False)

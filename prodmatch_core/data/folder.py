@@ -9,13 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import json
 import shutil
-import tomllib
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 import polars as pl
@@ -23,15 +20,12 @@ import polars as pl
 from prodmatch_core.data.dataset import Dataset, LabelScheme, fingerprint_of
 from prodmatch_core.data.files import UNREADABLE, first_line
 from prodmatch_core.data.folder_config import FolderConfig
+from prodmatch_core.data.manifest import MANIFEST, is_truth, manifest_text, read_manifest
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.splits import check_references
 from prodmatch_core.data.tables import SCHEMAS, arranged
 from prodmatch_core.errors import DataError
 
-FORMAT = 1
-"Version of the layout; a reader refuses versions it does not know."
-MANIFEST = "dataset.toml"
-"The file that makes a folder a data set."
 ROW_GROUP = 1 << 16
 "Rows of a Parquet row group, whatever the number of threads: it decides the bytes of a file."
 PART_ROWS = 1 << 17
@@ -58,10 +52,10 @@ def read_folder(path: Path) -> Dataset:
     Raises:
         DataError: `dataset.toml` or a table is missing, unreadable or changed since it was written.
     """
-    manifest = _manifest(path)
+    manifest = read_manifest(path)
     files = manifest["files"]
-    tables = [name for name in files if not _is_truth(name)]
-    truth = TruthFolder(path, tuple(Path(name).stem for name in files if _is_truth(name)))
+    tables = [name for name in files if not is_truth(name)]
+    truth = TruthFolder(path, tuple(Path(name).stem for name in files if is_truth(name)))
     scheme = manifest.get("scheme")
     dataset = Dataset(
         name=manifest["name"],
@@ -93,7 +87,7 @@ def summary(path: Path) -> tuple[str, dict[str, int], tuple[str, ...]]:
     Raises:
         DataError: `path` is no data set folder.
     """
-    manifest = _manifest(path)
+    manifest = read_manifest(path)
     tables = [name for name in SCHEMAS if f"{name}.parquet" in manifest["files"]]
     heights = {
         name: pl.scan_parquet(path / f"{name}.parquet").select(pl.len()).collect().item() for name in tables
@@ -118,7 +112,7 @@ def write_folder(dataset: Dataset, path: Path, overwrite: bool = False) -> None:
             file.parent.mkdir(exist_ok=True)
             table.write_parquet(file, row_group_size=ROW_GROUP)
             files[f"{name}.parquet"] = _digest(temporary, f"{name}.parquet")
-        text = _manifest_text(dataset, files, dataset.fingerprint())
+        text = manifest_text(dataset, files, dataset.fingerprint())
         (temporary / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -158,7 +152,7 @@ def write_parts(
             files[f"{name}.parquet"] = _digest(temporary, f"{name}.parquet")
         store.folder.rmdir()
         tables = ((name, pl.scan_parquet(temporary / f"{name}.parquet")) for name in names)
-        text = _manifest_text(head, files, fingerprint_of(head.scheme, tables))
+        text = manifest_text(head, files, fingerprint_of(head.scheme, tables))
         (temporary / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -269,70 +263,6 @@ def _put(temporary: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    if not path.is_dir():
-        raise DataError(f"{path}: is not a folder. Name the folder that holds {MANIFEST}.")
-    file = path / MANIFEST
-    if not file.exists():
-        raise DataError(
-            f"{path}: no {MANIFEST}, so this is not a data set folder. "
-            "Make one with `prodmatch data convert`."
-        )
-    try:
-        manifest = tomllib.loads(file.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: not valid TOML: {error}. Write the folder again.") from None
-    version = manifest.get("format")
-    if version != FORMAT:
-        raise DataError(
-            f"{file}: format {version} where this version of prodmatch reads format {FORMAT}. "
-            "Write the folder again with this version, or install the version that wrote it."
-        )
-    expected: dict[str, Callable[[Any], bool]] = {
-        "name": _is_text,
-        "licence": _is_text,
-        "source": _is_text,
-        "notes": _is_texts,
-        "fingerprint": _is_text,
-        "files": lambda value: isinstance(value, dict) and _is_texts(list(value.values())),
-    }
-    if "scheme" in manifest:
-        expected["scheme"] = _is_scheme
-    wrong = [key for key, fits in expected.items() if not fits(manifest.get(key))]
-    if not wrong:
-        known = {f"{name}.parquet" for name in SCHEMAS}
-        wrong = [f"files.{name}" for name in manifest["files"] if name not in known and not _is_truth(name)]
-    if wrong:
-        raise DataError(f"{file}: {', '.join(wrong)} is missing or not as written. Write the folder again.")
-    return manifest
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_scheme(value: Any) -> bool:
-    """Return whether a value has the fields of a label scheme, each of its type."""
-    return (
-        isinstance(value, dict)
-        and set(value) == {"name", "labels", "gains", "positive"}
-        and _is_text(value["name"])
-        and _is_texts(value["labels"])
-        and _is_texts(value["positive"])
-        and isinstance(value["gains"], list)
-        and all(type(gain) is float for gain in value["gains"])
-    )
-
-
-def _is_truth(name: str) -> bool:
-    folder, _, rest = name.partition("/")
-    return folder == "truth" and rest.endswith(".parquet") and "/" not in rest and "\\" not in rest
-
-
 def _table(path: Path, name: str) -> pl.DataFrame:
     file = path / name
     try:
@@ -355,37 +285,3 @@ def _digest(path: Path, name: str) -> str:
 
 def _missing(path: Path, name: str) -> DataError:
     return DataError(f"{path}: {name} is missing, {MANIFEST} lists it. Restore it or write the folder again.")
-
-
-def _manifest_text(dataset: Dataset, files: Mapping[str, str], fingerprint: str) -> str:
-    head: dict[str, Any] = {
-        "format": FORMAT,
-        "name": dataset.name,
-        "licence": dataset.licence,
-        "source": dataset.source,
-        "notes": list(dataset.notes),
-        "fingerprint": fingerprint,
-    }
-    sections: dict[str, Mapping[str, Any]] = {}
-    if dataset.scheme is not None:
-        scheme = dataset.scheme
-        sections["scheme"] = {
-            "name": scheme.name,
-            "labels": list(scheme.labels),
-            "gains": [float(gain) for gain in scheme.gains],
-            "positive": list(scheme.positive),
-        }
-    sections["files"] = files
-    lines = _toml(head)
-    for name, values in sections.items():
-        lines += ["", f"[{name}]", *_toml(values)]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(values: Mapping[str, Any]) -> list[str]:
-    """Write keys with texts, numbers and lists of those: for these, JSON is TOML but for one character."""
-    return [
-        f"{json.dumps(key, ensure_ascii=False) if not key.isidentifier() else key} = "
-        + json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        for key, value in values.items()
-    ]

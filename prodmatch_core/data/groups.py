@@ -17,8 +17,9 @@ from prodmatch_core.data.judged import Origin
 from prodmatch_core.data.named_columns import named_columns
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.rows import Rows, parse_split
-from prodmatch_core.data.texts import PRODUCT_FIELDS, derive_ids
+from prodmatch_core.data.texts import derive_ids
 from prodmatch_core.errors import DataError
+from prodmatch_core.fields import PRODUCT_FIELDS
 
 _ANEW = 'columns.split = "" to divide the groups anew'
 

@@ -12,8 +12,8 @@ from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.merging import merge_judgements
 from prodmatch_core.data.reading import SplitConfig
 from prodmatch_core.data.splits import check_references, leaks, split_by_query
-from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
+from prodmatch_core.fields import PRODUCT_FIELDS
 
 
 @attrs.frozen

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 
 from prodmatch_core.data.file_config import encoding, quote
+from prodmatch_core.data.gains import ESCI_LABELS
 from prodmatch_core.data.pairs_config import BINARY
-from prodmatch_core.evaluation.gains import ESCI_LABELS
-from prodmatch_core.fields import Expected, list_of, not_empty, one_of
+from prodmatch_core.fields import PRODUCT_FIELDS, Expected, not_empty, one_of, product_fields
 
 WANDS_LABELS = ("exact", "partial", "irrelevant")
 _names = Expected(
@@ -40,8 +40,8 @@ class EsciConfig:
     splits: tuple[str, ...] = attrs.field(default=(), validator=_names)
     "Official splits to read out of train and test; empty: all."
     fields: tuple[str, ...] = attrs.field(
-        default=("title", "description", "bullets", "brand", "color"),
-        validator=list_of("title", "description", "bullets", "brand", "color"),
+        default=PRODUCT_FIELDS,
+        validator=product_fields,
     )
     "Product texts to keep; the title always is. Two thirds of the memory go to descriptions and bullets."
 

@@ -15,8 +15,8 @@ from prodmatch_core.data.judged import Origin
 from prodmatch_core.data.named_columns import named_columns
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.rows import Rows
-from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
+from prodmatch_core.fields import PRODUCT_FIELDS
 
 _EDGE = ["src", "relation", "dst"]
 

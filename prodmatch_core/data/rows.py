@@ -17,8 +17,9 @@ import polars as pl
 from prodmatch_core.data.badrows import BadRow, BadRows
 from prodmatch_core.data.files import RawTable, as_text
 from prodmatch_core.data.merging import classify
-from prodmatch_core.data.texts import PRODUCT_FIELDS, derive_ids, normalised
+from prodmatch_core.data.texts import derive_ids, normalised
 from prodmatch_core.errors import DataError, did_you_mean
+from prodmatch_core.fields import PRODUCT_FIELDS
 
 SPLIT_WORDS = {
     "train": "train",

@@ -12,9 +12,6 @@ from prodmatch_core.errors import DataError
 SPLITS = ("train", "valid", "test")
 "The three splits. Members stop early and calibrators learn on valid; test is read once, by the measures."
 
-RELATIONS = ("impression", "click", "add", "purchase", "bought_next", "co_view")
-"Relations the embedded shop produces; readers may bring others, any lower-case word is a relation."
-
 
 @attrs.frozen
 class Column:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-PRODUCT_FIELDS = ("title", "description", "bullets", "brand", "color")
-"Columns of the products table that hold text, in the order encoders usually read them."
 BLANKS = r"[\t-\r\x1c-\x1f]"
 "What `str.split` takes for blanks beside the space, of ASCII."
 

@@ -1,0 +1,1 @@
+"""Measures of predictions and rankings, their intervals, and what is significant."""

@@ -13,8 +13,9 @@ import attrs
 import numpy as np
 import polars as pl
 
+from prodmatch_core.data import gains
 from prodmatch_core.errors import DataError
-from prodmatch_core.evaluation import gains, significance
+from prodmatch_core.evaluation import significance
 from prodmatch_core.evaluation.ranked import TIE_RULES, Ideal, Ranked, ideal_of, rank
 from prodmatch_core.records import MeasureSpec
 

@@ -10,7 +10,7 @@ import numpy as np
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.evaluation.retrieved import Retrieved, Scorer, Space, Wanted, cosine_scorer, retrieve
 from prodmatch_core.records import MeasureSpec
-from prodmatch_core.tasks.specs import TaskSpec
+from prodmatch_core.task_specs import TaskSpec
 
 DEPTH = 20
 "Candidates kept a query at least; more where a measure looks further, or a group is larger and MAP at R needs them."

@@ -76,6 +76,25 @@ def by_frequency(
     return tuple(_slice(evaluated, f"frequency {names[k]}", of_row == k) for k in present)
 
 
+def quartile_of(values: np.ndarray) -> np.ndarray:
+    """Return the quartile each value is in, (n,) int64 from 0 to 3; equal values are in the same one, the lower."""
+    return np.searchsorted(np.quantile(values, (0.25, 0.5, 0.75)), values, side="left")
+
+
+def by_quartile(by: str, values: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
+    """Return (by what, name, (n,) bool mask) of the quartiles of whole numbers, lowest first, named by their range.
+
+    Equal values stay together, so quartiles differ in size, and one may be empty: then it is left out.
+    """
+    quartile = quartile_of(values) if len(values) else np.empty(0, dtype=np.int64)
+    found = []
+    for number in np.unique(quartile):
+        mask = quartile == number
+        low, high = values[mask].min(), values[mask].max()
+        found.append((by, f"{low}" if low == high else f"{low} to {high}", mask))
+    return found
+
+
 def _third(frequency: np.ndarray) -> np.ndarray:
     """Return 0, 1 or 2 for each query: the third of traffic, most frequent first, that it belongs to."""
     _, level = np.unique(-frequency, return_inverse=True)

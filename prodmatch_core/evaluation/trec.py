@@ -20,7 +20,7 @@ import polars as pl
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.data.text_files import open_text, readable
 from prodmatch_core.errors import DataError
-from prodmatch_core.rundir import write_text
+from prodmatch_core.writing import write_text
 
 MAX_DECIMALS = 6
 "Decimals of a gain that an integer grade can keep."

@@ -13,9 +13,9 @@ import attrs
 import numpy as np
 import polars as pl
 
-from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.explaining.trace import Trace
 from prodmatch_core.explaining.words import Word, without, words_of
+from prodmatch_core.fields import PRODUCT_FIELDS
 
 FIELDS = ("query", *PRODUCT_FIELDS)
 "Columns whose words are taken away."

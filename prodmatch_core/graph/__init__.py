@@ -1,0 +1,1 @@
+"""Directed, typed graphs as arrays: neighbourhoods, kernels that sample them, and blocks as tensors."""

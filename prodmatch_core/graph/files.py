@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from prodmatch_core.graph.csr import Graph
-from prodmatch_core.rundir import write_arrays
+from prodmatch_core.writing import write_arrays
 
 FILE = "graph.safetensors"
 _DTYPES = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "F32": np.float32, "F64": np.float64}

@@ -28,6 +28,14 @@ def _next(state: np.ndarray) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
+@njit(nogil=True, cache=True)
+def one_of_many(seed: Any, number: int) -> Any:
+    """Return the state of stream `number` of a seed, uint64: streams do not follow one another."""
+    state = np.empty(1, dtype=np.uint64)
+    state[0] = seed + np.uint64(number) * _GOLDEN
+    return _next(state)
+
+
 @njit(nogil=True, cache=True, inline="always")
 def below(state: np.ndarray, count: int) -> Any:
     """Return a whole number from 0 to count - 1, for counts below 2**32."""

@@ -1,9 +1,8 @@
-"""Blocks as tensors: what a node encoder reads, what a batch carries, and vectors of a whole graph."""
+"""Blocks as tensors: what a node encoder reads, and what a batch carries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -11,9 +10,6 @@ import torch
 from torch import Tensor
 
 from prodmatch_core.graph.csr import Block, Graph
-
-if TYPE_CHECKING:
-    from prodmatch_core.components.node_encoder import NodeEncoder
 
 EDGES_AT_ONCE = 1 << 18
 "Edges of a block when the whole graph is read."
@@ -113,39 +109,3 @@ def weighted_mean(messages: Messages, vectors: Tensor, factor: Tensor | None = N
     sums = sums.index_add(0, messages.target, vectors[messages.source] * weight[:, None])
     total = vectors.new_zeros(messages.seeds).index_add(0, messages.target, weight)
     return sums / total.clamp_min(1e-12)[:, None]
-
-
-@torch.no_grad()
-def embed_all(
-    encoder: NodeEncoder, graph: Graph, inputs: Callable[[Tensor], Tensor], device: torch.device
-) -> Tensor:
-    """Return the exact vectors of all nodes, (nodes, width) float32: layer by layer, every neighbour read once a layer.
-
-    Args:
-        encoder: in evaluation mode.
-        graph: all its nodes.
-        inputs: nodes, (n,) int64 -> what the first layer reads of them, (n, inputs) float.
-        device: where to compute.
-    """
-    vectors: Tensor | None = None
-    for number in range(encoder.layers):
-        parts = []
-        for nodes in _spans(graph):
-            packed = pack(all_neighbours(graph, nodes, 1), graph)
-            (layer,) = unpack({name: tensor.to(device) for name, tensor in packed.items()})
-            read = inputs(layer.inputs) if vectors is None else vectors[layer.inputs]
-            parts.append(encoder.layer(number, layer, read))
-        vectors = torch.cat(parts) if parts else torch.zeros((0, encoder.width), device=device)
-    assert vectors is not None
-    return vectors
-
-
-def _spans(graph: Graph) -> Iterator[np.ndarray]:
-    """Yield all nodes in order, in spans of bounded edges; a node of more edges makes a span of its own."""
-    start = 0
-    while start < graph.nodes:
-        most = graph.offsets[start] + EDGES_AT_ONCE
-        stop = int(np.searchsorted(graph.offsets, most, side="right")) - 1
-        stop = min(max(stop, start + 1), start + EDGES_AT_ONCE // 8, graph.nodes)
-        yield np.arange(start, stop)
-        start = stop

@@ -75,6 +75,17 @@ class Nodes:
         node = asked.join(table, on="id", how="left", maintain_order="left")["node"].cast(pl.Int64)
         return node.fill_null(-1).to_numpy().astype(np.int64)
 
+    def joined(self, products: pl.Series) -> Nodes:
+        """Return the numbering in which products that are no nodes yet follow all others."""
+        ids = products.alias("id").cast(pl.String)
+        fresh = ids.filter(pl.Series(self.find("product", ids) < 0)).unique(maintain_order=True)
+        known = self.ids.get("product", ids.clear())
+        return (
+            self
+            if fresh.is_empty()
+            else Nodes({**self.ids, "product": pl.concat([known.alias("id"), fresh])})
+        )
+
     def save(self, folder: Path) -> None:
         """Write the identifiers as JSON."""
         plain = {kind: ids.to_list() for kind, ids in self.ids.items()}

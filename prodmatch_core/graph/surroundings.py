@@ -12,7 +12,7 @@ import polars as pl
 
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.data.dataset import Dataset
-from prodmatch_core.data.texts import PRODUCT_FIELDS
+from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.graph.cold import borrowed
 from prodmatch_core.graph.csr import Graph
 from prodmatch_core.graph.files import load_graph, save_graph
@@ -82,9 +82,8 @@ class Surroundings:
             corpus: its products become nodes where they are none yet.
             near: how many products with edges, nearest by their texts, lend their neighbours; 0: none do.
         """
-        ids = corpus.products["product_id"].cast(pl.String)
-        fresh = ids.filter(pl.Series(self.nodes.find("product", ids) < 0)).unique(maintain_order=True)
-        grown = self if fresh.is_empty() else self._grown(corpus, fresh)
+        nodes = self.nodes.joined(corpus.products["product_id"])
+        grown = self if nodes is self.nodes else self._grown(corpus, nodes)
         if not near:
             return grown
         first, count = grown.nodes.first("product"), len(grown.nodes.ids["product"])
@@ -96,20 +95,39 @@ class Surroundings:
             )
         return attrs.evolve(grown, graph=graph)
 
-    def _grown(self, corpus: Corpus, fresh: pl.Series) -> Surroundings:
+    def _grown(self, corpus: Corpus, nodes: Nodes) -> Surroundings:
         """Return surroundings with further products, which have no edge, behind all others."""
-        nodes = Nodes(
-            {
-                **self.nodes.ids,
-                "product": pl.concat([self.nodes.ids["product"].alias("id"), fresh.alias("id")]),
-            }
-        )
         grown = attrs.evolve(self, nodes=nodes)
         offsets = np.pad(self.graph.offsets, (0, grown.places - self.places), mode="edge")
         texts = _texts(nodes.ids["product"], "product_id", self.texts.products, corpus.products)
         return attrs.evolve(
             grown, graph=attrs.evolve(self.graph, offsets=offsets), texts=Corpus(self.texts.queries, texts)
         )
+
+    def retold(self, now: Surroundings) -> np.ndarray:
+        """Return the places of nodes whose texts `now` has otherwise, (n,) int64; new nodes are not among them."""
+        changed = []
+        for kind, old, new in (
+            ("query", self.texts.queries, now.texts.queries),
+            ("product", self.texts.products, now.texts.products),
+        ):
+            if kind in self.nodes.ids and old.height:
+                fields = [name for name in ("text", *PRODUCT_FIELDS) if name in {*old.columns, *new.columns}]
+                left, right = (
+                    frame.head(old.height).select(
+                        (pl.col(name) if name in frame.columns else pl.lit(None, pl.String))
+                        .fill_null("")
+                        .alias(name)
+                        for name in fields
+                    )
+                    for frame in (old, new)
+                )
+                differ = np.zeros(old.height, dtype=bool)
+                for name in fields:
+                    differ |= (left[name] != right[name]).to_numpy()
+                changed.append(self.nodes.first(kind) + np.flatnonzero(differ))
+        node = np.concatenate([np.empty(0, dtype=np.int64), *changed])
+        return np.unique(np.concatenate([self.place(side, node) for side in self.sides]))
 
     def save(self, folder: Path) -> None:
         """Write graph, names and texts: safetensors, JSON and Parquet."""

@@ -1,0 +1,1 @@
+"""Arms of a comparison: pipelines that differ in a few settings, run one after the other."""

@@ -1,0 +1,1 @@
+"""Hard negatives found by ranking products for queries, exactly or approximately."""

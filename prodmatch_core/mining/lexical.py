@@ -13,8 +13,8 @@ import attrs
 import numpy as np
 from numba import njit
 
-from prodmatch_core.builtin.hashing import hash_texts
 from prodmatch_core.mining.topk import Best, Ragged, blocks, in_order, offer
+from prodmatch_core.tokens.hashing import hash_texts
 
 NGRAM = 3
 "Characters of an n-gram, the marks around a word included."

@@ -8,10 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from prodmatch_core.evaluation.comparing import seeds_text
+from prodmatch_core.comparison.comparing import seeds_text
 from prodmatch_core.report import charts, formats, svg
 from prodmatch_core.report.page import template
-from prodmatch_core.rundir import write_text
+from prodmatch_core.writing import write_text
 
 STANDINGS: Mapping[str, str] = {
     "better": "better",

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from prodmatch_core.data import gains
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import ConfigError, RunError
-from prodmatch_core.evaluation import curves, gains, probability
+from prodmatch_core.evaluation import curves, probability
 from prodmatch_core.evaluation.evaluated import Evaluated
 from prodmatch_core.evaluation.slices import MINIMUM_QUERIES
 from prodmatch_core.report import charts, drawing, formats

@@ -14,7 +14,7 @@ from prodmatch_core.data.describing.spreads import QUANTILES
 from prodmatch_core.data.describing.text import DEGREES, elapsed, parameters
 from prodmatch_core.report import charts, data_charts, formats
 from prodmatch_core.report.page import template
-from prodmatch_core.rundir import write_text
+from prodmatch_core.writing import write_text
 
 LOCALES_DRAWN = 12
 "Locales with a bar; the rest is added up."

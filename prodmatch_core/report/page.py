@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from prodmatch_core.errors import ConfigError
 from prodmatch_core.records import Section
-from prodmatch_core.rundir import Run, write_text
+from prodmatch_core.rundir import Run
+from prodmatch_core.writing import write_text
 
 if TYPE_CHECKING:
     from prodmatch_core.registry import Registry
@@ -43,7 +44,7 @@ def render(run: Run, sections: Sequence[Section] = (), *, registry: Registry | N
 
     Args:
         run: a run directory whose figures are all written.
-        sections: what plugins add after the report's own sections.
+        sections: what plugins add, before the mistakes.
         registry: the parts to read the resolved pipeline with; the installed plugins' by default.
 
     Raises:

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from prodmatch_core.config import load_pipeline
-from prodmatch_core.data.texts import PRODUCT_FIELDS, normalised
+from prodmatch_core.data.texts import normalised
+from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.fit import parts_within
 from prodmatch_core.rundir import Run
 from prodmatch_core.serving.label_store import LabelStore

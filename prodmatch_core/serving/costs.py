@@ -21,13 +21,15 @@ import polars as pl
 
 from prodmatch_core.components.aggregator import Cost
 from prodmatch_core.errors import RunError
-from prodmatch_core.rundir import write_json, write_parquet
+from prodmatch_core.writing import write_json, write_parquet
 
 FILE = "cost.json"
 BATCH = 64
 "Pairs of a batch that is timed, as many as a page or two of results hold."
 BATCHES = 32
 "Batches that are timed, after one that warms up."
+PASSES, ENOUGH = 5, 5.0
+"Passes over the batches at the most, and seconds after which no further one begins."
 
 
 def measured_costs(run: Path, members: Sequence[str], pairs: pl.DataFrame) -> tuple[Cost, ...]:
@@ -78,13 +80,18 @@ def measure(run: Path, name: str, pairs: pl.DataFrame) -> Cost:
     frame_examples(pairs.head(BATCH))  # what any member takes, whichever it is
     before = _resident()
     fitted = FittedMember.load(member, load_task("match"), scheme, run / "members" / name)
-    seconds = []
-    for start in range(0, pairs.height, BATCH):
-        part = pairs[start : start + BATCH]
-        began = time.perf_counter()
-        fitted.predict(*frame_examples(part))
-        seconds.append((time.perf_counter() - began) / part.height)
-    timed = np.array(seconds[1:] or seconds) * 1e3
+    # Of several passes a batch's quickest counts: what else the machine did in between is no cost of the member.
+    passes = list[list[float]]()
+    started = time.perf_counter()
+    while not passes or (len(passes) < PASSES and time.perf_counter() - started < ENOUGH):
+        passes.append([])
+        for start in range(0, pairs.height, BATCH):
+            part = pairs[start : start + BATCH]
+            began = time.perf_counter()
+            fitted.predict(*frame_examples(part))
+            passes[-1].append((time.perf_counter() - began) / part.height)
+    seconds = np.min(passes, axis=0)
+    timed = (seconds[1:] if len(seconds) > 1 else seconds) * 1e3
     return Cost(
         float(np.percentile(timed, 50)), float(np.percentile(timed, 95)), max(_peak() - before, 0.0) / 2**20
     )

@@ -29,13 +29,14 @@ from prodmatch_core.data.corpus import Corpus, Examples, frame_examples
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.errors import RunError
 from prodmatch_core.explaining.trace import Traced
+from prodmatch_core.onnx_members import BACKEND, WEIGHTS, digest, exportable, exported, require
 from prodmatch_core.predictions import frame_of
 from prodmatch_core.registry import Registry
 from prodmatch_core.rundata import pairs_of
-from prodmatch_core.rundir import Run, saving, write_json
-from prodmatch_core.serving.onnx import BACKEND, WEIGHTS, digest, exportable, exported, require
+from prodmatch_core.rundir import Run
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.writing import saving, write_json
 
 QUALITY = "quality.json"
 "File beside the exported members with what the export cost."

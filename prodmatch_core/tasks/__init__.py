@@ -1,0 +1,1 @@
+"""The four questions: how a data set becomes examples, and what head answers."""

@@ -29,7 +29,7 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.streams import EventLog
 from prodmatch_core.sections import PipelineFile
-from prodmatch_core.tasks.specs import TaskSpec
+from prodmatch_core.task_specs import TaskSpec
 
 
 @attrs.frozen(eq=False)
@@ -109,7 +109,7 @@ def load_task(name: str) -> Task:
     """Return the task of that name."""
     import importlib
 
-    from prodmatch_core.tasks.specs import TASKS
+    from prodmatch_core.task_specs import TASKS
 
     module, _, attribute = TASKS[name].factory.partition(":")
     return getattr(importlib.import_module(module), attribute)()

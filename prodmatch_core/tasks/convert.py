@@ -16,12 +16,12 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.streams import HOUR, NEVER, EventLog
 from prodmatch_core.data.tables import EVENTS
-from prodmatch_core.data.texts import PRODUCT_FIELDS
 from prodmatch_core.errors import DataError
+from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.sections import PipelineFile
+from prodmatch_core.task_specs import CONVERT
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import class_head
-from prodmatch_core.tasks.specs import CONVERT
 
 CONVERSION = LabelScheme("conversion", ("converted", "not_converted"), (1.0, 0.0), ("converted",))
 "What an event can become."

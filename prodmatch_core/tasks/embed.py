@@ -15,8 +15,8 @@ from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import DataError
 from prodmatch_core.sections import PipelineFile
+from prodmatch_core.task_specs import EMBED
 from prodmatch_core.tasks.base import Task, TaskData
-from prodmatch_core.tasks.specs import EMBED
 
 SAME = LabelScheme("same-product", ("same", "other"), (1.0, 0.0), ("same",))
 "What a pair of items can be."

@@ -10,9 +10,9 @@ from prodmatch_core.data.corpus import match_examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.errors import DataError
 from prodmatch_core.sections import PipelineFile
+from prodmatch_core.task_specs import MATCH
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import class_head
-from prodmatch_core.tasks.specs import MATCH
 
 
 class MatchTask(Task):

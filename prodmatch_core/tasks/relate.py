@@ -16,9 +16,9 @@ from prodmatch_core.data.scramble import scramble
 from prodmatch_core.data.tables import SPLITS
 from prodmatch_core.errors import DataError
 from prodmatch_core.sections import PipelineFile, RelateSection
+from prodmatch_core.task_specs import RELATE
 from prodmatch_core.tasks.base import Task, TaskData
 from prodmatch_core.tasks.heads import DirectedHead
-from prodmatch_core.tasks.specs import RELATE
 
 BETWEEN = (pl.col("src_kind") == "product") & (pl.col("dst_kind") == "product")
 "Engagements between products."

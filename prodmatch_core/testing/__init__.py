@@ -17,14 +17,13 @@ from prodmatch_core.testing.kit import (
     NODE_ENCODER,
     Case,
     Check,
-    Nonconformance,
     Outcome,
-    Skipped,
     checks_of,
     parametrize_parts,
     part_checks,
     run_checks,
 )
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 
 __all__ = [
     "EVERY_PART",

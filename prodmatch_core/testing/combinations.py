@@ -1,4 +1,4 @@
-"""Every combination of parts: which fit each other, why the others do not, and one training step of those that do.
+"""Every combination of parts: which fit each other, why the others do not, and those that do put to work.
 
 Parts are combined as their records' examples configure them. Two tables hold everything,
 because what aggregators and calibrators read is the members' predictions and nothing else of them:
@@ -25,9 +25,13 @@ from prodmatch_core.records import Part, Spec
 from prodmatch_core.registry import Registry
 from prodmatch_core.sections import PipelineFile
 from prodmatch_core.structure import Mismatch, Structurer
-from prodmatch_core.tasks.specs import TASKS
+from prodmatch_core.task_specs import TASKS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
     from prodmatch_core.components.encoder import FitData
     from prodmatch_core.data.corpus import Examples
     from prodmatch_core.tasks.base import Task
@@ -156,13 +160,17 @@ def of_decisions(registry: Registry, task: str) -> Iterator[tuple[Combination, l
 
 
 def pairwise(combinations: Iterable[Combination]) -> list[Combination]:
-    """Return some of the combinations: every two parts that fit stand together in one, and every part in each task."""
+    """Return some of the combinations: every two parts that fit stand together in one, and every part in each task.
+
+    Of encoders and what reads nothing but predictions, pairs say nothing: there every encoder stands in one.
+    """
     kept: list[Combination] = []
     seen: set[Any] = set()
     ordered = sorted(combinations, key=lambda each: hashlib.sha256(str(each).encode()).digest())
     for combination in ordered:
         parts = [combination.task, *(f"{kind}={choice}" for kind, choice in combination.parts.items())]
-        pairs = {*parts, *itertools.combinations(parts, 2)}
+        reading = parts[2:] if {"aggregator", "calibrator"} & combination.parts.keys() else parts
+        pairs = {*parts, *itertools.combinations(reading, 2)}
         if not pairs <= seen:
             seen |= pairs
             kept.append(combination)
@@ -212,6 +220,60 @@ def few_examples(name: str) -> tuple[Task, FitData]:
     data = task.examples(dataset, pipeline)
     train, valid = (_few(data.examples[split], name) for split in ("train", "valid"))
     return task, FitData(data.corpus, train, valid, data.scheme, dataset)
+
+
+def decide(combination: Combination, registry: Registry, folder: Path) -> None:
+    """Fit the combination's aggregator and calibrator on what a member with its encoder says, and decide test rows.
+
+    The member is fitted once for all combinations, and stands for every member that an aggregator reads.
+
+    Args:
+        combination: an encoder with an aggregator, a calibrator, or both, that fit each other.
+        registry: the parts there are.
+        folder: an empty folder; what a run leaves of its decisions is written there.
+
+    Raises:
+        AssertionError: a probability is not a number, or there are no figures.
+        Exception: whatever a part raises.
+    """
+    import numpy as np
+    import polars as pl
+
+    from prodmatch_core.answers.classes import ClassAnswer
+    from prodmatch_core.answers.work import Work
+    from prodmatch_core.components.aggregator import Cost
+    from prodmatch_core.testing.worlds import world
+
+    pipeline, found = combination.checked(registry), world(combination.task)
+    pipeline = attrs.evolve(pipeline, evaluation=attrs.evolve(pipeline.evaluation, replicates=100))
+    costs = (Cost(p50_ms=1.0, p95_ms=2.0, memory_mb=10.0),) * len(pipeline.member)
+    work = Work(pipeline, found.task, registry, found.dataset, found.data, folder, costs)
+    answer = ClassAnswer(work)
+    said = dict(_said(Combination(combination.task, {"encoder": combination.parts["encoder"]}), registry))
+    if answer.folds is None:
+        del said["train"]
+    figures = answer.conclude([said] * len(pipeline.member))
+    decided = pl.read_parquet(folder / "decisions.parquet")
+    probabilities = decided.select(pl.selectors.starts_with("p_")).to_numpy()
+    assert probabilities.size and np.isfinite(probabilities).all()
+    assert figures
+
+
+@functools.cache
+def _said(member: Combination, registry: Registry) -> Mapping[str, np.ndarray]:
+    """Return what a member says of the rows of its task's tiny world, by split; of training rows too."""
+    from prodmatch_core.testing.worlds import world
+    from prodmatch_core.training.member import fit_member
+
+    found = world(member.task)
+    fitted = fit_member(member.checked(registry).member[0], found.fit, found.task, registry, seed=0)
+    said = {}
+    for split in ("train", "valid", "test"):
+        examples = found.data.examples[split]
+        said[split], said[f"{split}.uncertainty"] = fitted.predict_with_uncertainty(
+            found.data.corpus, examples
+        )
+    return said
 
 
 def _few(examples: Examples, task: str) -> Examples:

@@ -6,7 +6,6 @@ import functools
 import importlib
 import inspect
 import time
-import unittest
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import attrs
 from prodmatch_core.errors import ConfigError, did_you_mean
 from prodmatch_core.records import PART_KINDS, Spec
 from prodmatch_core.registry import Registry, default_registry
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 
 if TYPE_CHECKING:
     from prodmatch_core.testing.subject import Subject
@@ -38,14 +38,6 @@ NODE_ENCODER = "node-encoder"
 "The kind of checks that encoders which give nodes must pass, in place of an encoder's."
 Variants = Mapping[str, Iterable[Mapping[str, Any]]]
 "Name of a part -> further settings to check it with, each a table of fields beside the record's example."
-
-
-class Nonconformance(AssertionError):
-    """A part breaks a law of its kind. The message says which, and how to mend it."""
-
-
-class Skipped(unittest.SkipTest):
-    """A check has nothing to say of a part; the message says why. pytest reports it as a skipped test."""
 
 
 @attrs.frozen

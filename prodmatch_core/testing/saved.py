@@ -9,9 +9,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from prodmatch_core.testing.benches.bench import SavedBench, difference
-from prodmatch_core.testing.kit import Nonconformance, Skipped
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.answers import difference
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
+from prodmatch_core.testing.subject import SavedBench, Subject
 
 
 def saved_and_loaded(subject: Subject) -> None:

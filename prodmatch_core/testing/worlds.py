@@ -16,8 +16,8 @@ from prodmatch_core.components.encoder import FitData
 from prodmatch_core.data.dataset import Dataset, LabelScheme
 from prodmatch_core.records import DatasetSpec, EncoderSpec, GraphSamplerSpec, NoConfig, Part
 from prodmatch_core.sections import DataSection, Member, PipelineFile, PipelineSection
+from prodmatch_core.task_specs import TASKS
 from prodmatch_core.tasks.base import Task, TaskData, load_task
-from prodmatch_core.tasks.specs import TASKS
 
 BINARY = LabelScheme("binary", ("match", "mismatch"), (1, 0), ("match",))
 "Two labels, as most data sets of pairs have."

@@ -1,0 +1,1 @@
+"""Fitting a member: phases, batches, checkpoints, validation; and members that are fitted."""

@@ -18,12 +18,12 @@ from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.dataset import LabelScheme
 from prodmatch_core.errors import RunError
 from prodmatch_core.records import Part
-from prodmatch_core.rundir import write_json
 from prodmatch_core.sections import Member
 from prodmatch_core.tasks.base import Task
 from prodmatch_core.training import prediction
 from prodmatch_core.training.copies import changed, copy_of, locales_of
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.writing import write_json
 
 
 @attrs.frozen(eq=False)

@@ -11,14 +11,14 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor
 
 from prodmatch_core.components.encoder import Batch, Drawn, FitData, Prepared
 from prodmatch_core.components.loss import Loss
@@ -33,6 +33,7 @@ from prodmatch_core.training.checkpoint import Checkpoint, Position
 from prodmatch_core.training.course import RAMP, STREAM, Course
 from prodmatch_core.training.embedding import Embedder
 from prodmatch_core.training.model import MemberModel, Objective
+from prodmatch_core.training.optimizing import freeze, make_optimizer, ramp, step_size
 from prodmatch_core.training.prediction import predict, rows_of, to_tensors
 
 EpochListener = Callable[[Mapping[str, Any]], None]
@@ -98,214 +99,206 @@ def fit(job: Fitting) -> Outcome:
     Raises:
         RunError: the loss became infinite or not a number; the message names member, phase and epoch.
     """
-    settings, train, course = job.settings, job.data.train, job.course
-    # bf16 needs no gradient scaling, so autocast alone does; accelerate's own setting is one per process, not member.
-    # Without a GPU, accelerate joins several processes only when told that it is to use the processor.
-    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
-    bf16 = settings.precision == "bf16"
-    objective = Objective(job.model, job.losses)
-    step = accelerator.prepare(objective)
-    sides = job.model.task.sides
-    lengths = job.prepared.lengths(*rows_of(train, sides))
-    threads = prefetching(job.prepared)
+    loop = _Loop(job)
+    while loop.at.phase < len(loop.phases):
+        loop.go_through_phase()
+    return loop.finish()
 
-    saved = job.checkpoint.read() if job.checkpoint else None
-    at = saved.position if saved else Position()
-    if job.start_counts and not saved:
-        at.best = job.validate(job.model)[job.measure] * (1 if job.higher else -1)
-    if saved:
-        objective.load_state_dict(saved.section("objective"))
-    best_weights: dict[str, Any] = {}
-    if course is None:
-        best_weights = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
-    foretold = [tensor.numpy() for tensor in saved.section("ahead").values()] if saved else []
-    if saved and job.negatives is not None:
-        job.negatives.restore({name: t.numpy() for name, t in saved.section("negatives").items()})
 
-    first = np.arange(len(train) if course is None else course.learnt[0])
-    steps = math.ceil(len(first) / settings.batch_size)
-    most = steps * sum(phase.epochs or settings.epochs for phase in settings.phase)
-    phases = settings.phase
-    if course is not None:
-        most += course.batches(settings.batch_size, course.steps)
-        phases = (
-            *phases,
-            attrs.evolve(STREAM, epochs=course.steps, learning_rate=settings.stream_rate or None),
+class _Loop:
+    """One fitting in progress: what its phases and epochs hand to each other."""
+
+    def __init__(self, job: Fitting) -> None:
+        """Begin where the checkpoint says, or at the beginning."""
+        self.job, settings, course = job, job.settings, job.course
+        # bf16 needs no gradient scaling, so autocast alone does; accelerate's own setting is one per process, not
+        # member. Without a GPU, accelerate joins several processes only when told that it is to use the processor.
+        # A phase freezes parameters or leaves a term of the loss out, and a process's share of a batch may reach none
+        # of a graph: several processes must not wait for gradients that no one computes.
+        several = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self.accelerator = Accelerator(
+            mixed_precision="no", cpu=not torch.cuda.is_available(), kwargs_handlers=[several]
         )
+        self.objective = Objective(job.model, job.losses)
+        self.step = self.accelerator.prepare(self.objective)
+        self.lengths = job.prepared.lengths(*rows_of(job.data.train, job.model.task.sides))
 
-    while at.phase < len(phases):
-        phase = phases[at.phase]
-        following = course if at.phase == len(settings.phase) else None
+        self.saved = saved = job.checkpoint.read() if job.checkpoint else None
+        self.at = saved.position if saved else Position()
+        if job.start_counts and not saved:
+            self.at.best = self._worth(job.validate(job.model))
+        if saved:
+            self.objective.load_state_dict(saved.section("objective"))
+            if job.negatives is not None:
+                job.negatives.restore({name: t.numpy() for name, t in saved.section("negatives").items()})
+        self.best: dict[str, Any] = {}
+        "Weights of the best epoch so far; none along a course."
+        if course is None:
+            self.best = saved.section("best") if saved else copy.deepcopy(job.model.state_dict())
+        self.foretold = [tensor.numpy() for tensor in saved.section("ahead").values()] if saved else []
+
+        self.first = np.arange(len(job.data.train) if course is None else course.learnt[0])
+        self.steps = math.ceil(len(self.first) / settings.batch_size)
+        "Of an epoch, before any course."
+        self.most = self.steps * sum(phase.epochs or settings.epochs for phase in settings.phase)
+        self.phases = settings.phase
+        if course is not None:
+            self.most += course.batches(settings.batch_size, course.steps)
+            rate = settings.stream_rate or None
+            self.phases = (*self.phases, attrs.evolve(STREAM, epochs=course.steps, learning_rate=rate))
+
+    def _worth(self, figures: Mapping[str, float]) -> float:
+        return figures[self.job.measure] * (1 if self.job.higher else -1)
+
+    def go_through_phase(self) -> None:
+        """Train for the epochs of the phase that is next, or until no more of them helps."""
+        job, settings, at = self.job, self.job.settings, self.at
+        phase = self.phases[at.phase]
+        following = job.course if at.phase == len(settings.phase) else None
         epochs = phase.epochs or settings.epochs
         freeze(job.model, phase)
-        objective.factors = list(job.factors.get(phase.name, [factor for factor, _ in job.losses]))
-        optimizer = accelerator.prepare(make_optimizer(objective, phase, settings))
+        self.objective.factors = list(job.factors.get(phase.name, [factor for factor, _ in job.losses]))
+        self.optimizer = self.accelerator.prepare(make_optimizer(self.objective, phase, settings))
         if following is None:
-            schedule = step_size(settings, epochs * steps, start=at.epoch * steps)
+            schedule = step_size(settings, epochs * self.steps, start=at.epoch * self.steps)
         else:
             schedule = ramp(RAMP, start=following.batches(settings.batch_size, at.epoch))
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer.optimizer, schedule)
-        if saved and at.epoch:
-            saved.restore_optimizer(optimizer.optimizer)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer.optimizer, schedule)
+        if self.saved and at.epoch:
+            self.saved.restore_optimizer(self.optimizer.optimizer)
 
         for epoch in range(at.epoch, epochs):
-            started, losses = time.perf_counter(), []
+            started = time.perf_counter()
             draw = seeds.rng(job.seed, job.name, "epoch", at.phase, epoch)
             torch.manual_seed(int(draw.integers(2**63)))  # dropout; the caller puts torch's state back
-            if job.negatives is not None:
-                job.negatives.refresh(
-                    at.done, draw, Embedder(job.model.encoder, job.prepared, settings.precision)
-                )
-            if job.model.generator is not None:
-                job.model.generator.refresh(at.done, draw, job.model.judge)
-            pool = first
-            if following is not None:
-                pool = following.rows(epoch)
-                if len(asked := following.events(epoch)):
-                    foretold.append(predict(job.model, job.prepared, asked, settings.precision))
-            step.train()
-            if settings.locale_share < 1 and job.locales is not None and course is None:
-                pool = balanced_rows(job.locales, settings.locale_share, draw)
-            batches = (
-                class_batches(train.label[pool], settings.batch_size, job.per_class, draw)
-                if job.per_class
-                else epoch_batches(lengths[pool], settings.batch_size, draw)
-            )
-            # A step of time counts by what it holds: a quiet night, when old conversions come and few events, must not
-            # teach as much as a busy evening.
-            whole = None if following is None else settings.batch_size
-            shares = (
-                (share, factor * len(rows) / (whole or len(rows)))
-                for rows in batches
-                for share, factor in [my_share(proposed(train.take(pool[rows]), job, draw), accelerator)]
-            )
-            purpose = ("batch", at.phase, epoch, accelerator.process_index)
-            gathering = functools.partial(gathered, job, accelerator.device, purpose)
-            for batch, labels, weights, factor in ahead(shares, gathering, threads):
-                with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=bf16):
-                    loss = step(batch, labels, weights, draw) * factor
-                accelerator.backward(loss)
-                if settings.clip:
-                    accelerator.clip_grad_norm_(step.parameters(), settings.clip)
-                optimizer.step()
-                scheduler.step()
-                optimizer.zero_grad(set_to_none=True)
-                losses.append(loss.detach())
-                at.taken += 1
-                job.on_step(at.taken, most)
-
-            # A process sees its share of every batch; the factors make the mean over processes the batch's loss.
-            # In a step of time nothing may have become known.
-            mean_loss = float(accelerator.reduce(torch.stack(losses).mean(), "mean")) if losses else 0.0
+            self._refresh(draw)
+            pool = self.first if following is None else self._foretell(following, epoch)
+            mean_loss = self._learn(self._batches(pool, draw), epoch, draw)
             if not math.isfinite(mean_loss):
                 raise RunError(
                     f"member {job.name}, phase {phase.name}, epoch {epoch + 1}: the loss is {mean_loss}. "
                     "Lower training.learning_rate, set training.clip, or use precision fp32."
                 )
-            figures = dict(job.validate(job.model)) if course is None else {}
-            noted = [heard for _, loss in job.losses if (heard := loss.figures())]
+            figures = dict(job.validate(job.model)) if job.course is None else {}
             at.done, at.epoch = at.done + 1, epoch + 1
-            job.on_epoch(
-                {
-                    "phase": phase.name,
-                    "epoch": at.done,
-                    "loss": mean_loss,
-                    "learning_rate": scheduler.get_last_lr()[0],
-                    "seconds": time.perf_counter() - started,
-                    "valid": figures,
-                    **(
-                        {"negatives": dict(generator.figures)}
-                        if (generator := job.negatives or job.model.generator) and generator.figures
-                        else {}
-                    ),
-                    **({"noted": noted} if noted else {}),
-                }
-            )
-            if course is None:
-                figure = figures[job.measure] * (1 if job.higher else -1)
-                at.waited += 1
-                if figure > at.best or math.isnan(figure):
-                    at.best, at.waited, best_weights = figure, 0, copy.deepcopy(job.model.state_dict())
+            self._tell(phase.name, mean_loss, figures, time.perf_counter() - started)
+            if job.course is None:
+                self._remember(self._worth(figures))
             stop = epoch + 1 == epochs or (settings.patience and at.waited >= settings.patience)
             if stop:
                 at.phase, at.epoch, at.waited = at.phase + 1, 0, 0
-            if job.checkpoint:
-                mined = job.negatives.state() if job.negatives is not None else {}
-                foretold = [np.concatenate(foretold)] if foretold else []
-                job.checkpoint.write(at, objective, best_weights, optimizer.optimizer, mined, *foretold)
+            self._keep()
             if stop:
                 break
 
-    freeze(job.model, Phase())
-    if course is None:
-        # A generator predicts nothing: it stays as it last was, for whoever wants to see what it writes.
-        last = {
-            name: value for name, value in job.model.state_dict().items() if name.startswith("generator.")
+    def finish(self) -> Outcome:
+        """Put the best weights in place, and say what was spent and foretold."""
+        job = self.job
+        freeze(job.model, Phase())
+        if job.course is None:
+            # A generator predicts nothing: it stays as it last was, for whoever wants to see what it writes.
+            state = job.model.state_dict()
+            last = {name: value for name, value in state.items() if name.startswith("generator.")}
+            job.model.load_state_dict({**self.best, **last})
+        # Elsewhere this would collect the garbage of the whole process and free nothing more.
+        if torch.cuda.is_available():
+            self.accelerator.free_memory()
+        return Outcome(self.at.done, None if job.course is None else np.concatenate(self.foretold))
+
+    # -- an epoch -----------------------------------------------------------------------------------------------
+
+    def _refresh(self, draw: np.random.Generator) -> None:
+        """Let the negative generator look at the model as it stands."""
+        job = self.job
+        if job.negatives is not None:
+            embedder = Embedder(job.model.encoder, job.prepared, job.settings.precision)
+            job.negatives.refresh(self.at.done, draw, embedder)
+        if job.model.generator is not None:
+            job.model.generator.refresh(self.at.done, draw, job.model.judge)
+
+    def _foretell(self, course: Course, step: int) -> np.ndarray:
+        """Predict the events that a step of time brings, and return the rows that it then learns from."""
+        job = self.job
+        if len(asked := course.events(step)):
+            self.foretold.append(predict(job.model, job.prepared, asked, job.settings.precision))
+        return course.rows(step)
+
+    def _batches(self, pool: np.ndarray, draw: np.random.Generator) -> Iterator[tuple[Examples, float]]:
+        """Yield this process's part of each batch of some training rows, and the factor of its loss."""
+        job, settings, train = self.job, self.job.settings, self.job.data.train
+        if settings.locale_share < 1 and job.locales is not None and job.course is None:
+            pool = balanced_rows(job.locales, settings.locale_share, draw)
+        batches = (
+            class_batches(train.label[pool], settings.batch_size, job.per_class, draw)
+            if job.per_class
+            else epoch_batches(self.lengths[pool], settings.batch_size, draw)
+        )
+        # A step of time counts by what it holds: a quiet night, when old conversions come and few events, must not
+        # teach as much as a busy evening.
+        in_time = self.at.phase == len(settings.phase)
+        for rows in batches:
+            share, factor = my_share(proposed(train.take(pool[rows]), job, draw), self.accelerator)
+            yield share, factor * len(rows) / (settings.batch_size if in_time else len(rows))
+
+    def _learn(
+        self, shares: Iterator[tuple[Examples, float]], epoch: int, draw: np.random.Generator
+    ) -> float:
+        """Take a step for each batch, and return their mean loss over all processes."""
+        job, settings, device = self.job, self.job.settings, self.accelerator.device
+        bf16 = settings.precision == "bf16"
+        purpose = ("batch", self.at.phase, epoch, self.accelerator.process_index)
+        gathering = functools.partial(gathered, job, device, purpose)
+        losses = []
+        self.step.train()
+        for batch, labels, weights, factor in ahead(shares, gathering, prefetching(job.prepared)):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+                loss = self.step(batch, labels, weights, draw) * factor
+            self.accelerator.backward(loss)
+            if settings.clip:
+                self.accelerator.clip_grad_norm_(self.step.parameters(), settings.clip)
+            self.optimizer.step()
+            self.scheduler.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            losses.append(loss.detach())
+            self.at.taken += 1
+            job.on_step(self.at.taken, self.most)
+        # A process sees its share of every batch; the factors make the mean over processes the batch's loss.
+        # In a step of time nothing may have become known.
+        return float(self.accelerator.reduce(torch.stack(losses).mean(), "mean")) if losses else 0.0
+
+    def _tell(self, phase: str, loss: float, figures: Mapping[str, float], seconds: float) -> None:
+        job = self.job
+        told = {
+            "phase": phase,
+            "epoch": self.at.done,
+            "loss": loss,
+            "learning_rate": self.scheduler.get_last_lr()[0],
+            "seconds": seconds,
+            "valid": figures,
         }
-        job.model.load_state_dict({**best_weights, **last})
-    # Elsewhere this would collect the garbage of the whole process and free nothing more.
-    if torch.cuda.is_available():
-        accelerator.free_memory()
-    return Outcome(at.done, None if course is None else np.concatenate(foretold))
+        generator = job.negatives or job.model.generator
+        if generator and generator.figures:
+            told["negatives"] = dict(generator.figures)
+        if noted := [heard for _, term in job.losses if (heard := term.figures())]:
+            told["noted"] = noted
+        job.on_epoch(told)
 
+    def _remember(self, worth: float) -> None:
+        """Keep the weights of an epoch that is the best so far."""
+        self.at.waited += 1
+        if worth > self.at.best or math.isnan(worth):
+            self.at.best, self.at.waited = worth, 0
+            self.best = copy.deepcopy(self.job.model.state_dict())
 
-def freeze(model: nn.Module, phase: Phase) -> None:
-    """Let every parameter learn but those under the sub-modules that the phase freezes.
-
-    Raises:
-        RunError: the model has no such sub-module.
-    """
-    names = dict(model.named_modules())
-    for name in phase.freeze:
-        if name not in names:
-            top = ", ".join(n for n in names if n and n.count(".") < 2)
-            raise RunError(f"phase {phase.name}: cannot freeze {name}: the model has {top}")
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not any(name == f or name.startswith(f"{f}.") for f in phase.freeze))
-
-
-def make_optimizer(module: nn.Module, phase: Phase, settings: Training) -> torch.optim.Optimizer:
-    """Return AdamW over what learns; biases, norms and embeddings are not decayed."""
-    decayed: list[nn.Parameter] = []
-    spared: list[nn.Parameter] = []
-    seen = set()
-    for owner in module.modules():
-        for parameter in owner.parameters(recurse=False):
-            if not parameter.requires_grad or id(parameter) in seen:
-                continue
-            seen.add(id(parameter))
-            spare = parameter.ndim < 2 or isinstance(owner, (nn.Embedding, nn.EmbeddingBag))
-            (spared if spare else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    # The fused kernel passes over the weights once instead of a dozen times.
-    return torch.optim.AdamW(groups, lr=phase.learning_rate or settings.learning_rate, fused=True)
-
-
-def step_size(settings: Training, total: int, start: int = 0) -> Callable[[int], float]:
-    """Return the factor of the peak step size at each step: warm-up, then decay towards 0.
-
-    Args:
-        settings: share of warm-up and shape of the decay.
-        total: steps of the phase.
-        start: steps already done, where training goes on from a checkpoint.
-    """
-    warm = round(settings.warmup * total)
-
-    def factor(step: int) -> float:
-        step += start
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        done = min((step - warm) / max(total - warm, 1), 1.0)
-        if settings.decay == "linear":
-            return 1.0 - done
-        if settings.decay == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * done))
-        return 1.0
-
-    return factor
+    def _keep(self) -> None:
+        """Write the checkpoint, where there is to be one."""
+        job = self.job
+        if job.checkpoint:
+            mined = job.negatives.state() if job.negatives is not None else {}
+            self.foretold = [np.concatenate(self.foretold)] if self.foretold else []
+            job.checkpoint.write(
+                self.at, self.objective, self.best, self.optimizer.optimizer, mined, *self.foretold
+            )
 
 
 def proposed(examples: Examples, job: Fitting, rng: np.random.Generator) -> Examples:
@@ -329,11 +322,6 @@ def gathered(
     examples, factor = share
     own = seeds.rng(job.seed, job.name, *purpose, number)
     return (*to_tensors(job.prepared, examples, device, job.model.task.sides, own), factor)
-
-
-def ramp(steps: int, start: int = 0) -> Callable[[int], float]:
-    """Return the factor of the step size that rises to 1 within `steps` and stays there; `start` steps are done."""
-    return lambda step: min((start + step + 1) / steps, 1.0)
 
 
 def my_share(examples: Examples, accelerator: Accelerator) -> tuple[Examples, float]:

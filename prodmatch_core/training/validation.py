@@ -10,7 +10,7 @@ from prodmatch_core.components.encoder import FitData, Prepared
 from prodmatch_core.evaluation.assess import evaluated_from
 from prodmatch_core.evaluation.search import Search, depth_of
 from prodmatch_core.records import MeasureSpec
-from prodmatch_core.tasks.specs import TaskSpec
+from prodmatch_core.task_specs import TaskSpec
 from prodmatch_core.training.model import MemberModel
 from prodmatch_core.training.prediction import predict, vectors
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prodmatch_core.builtin import hashing
-from prodmatch_core.builtin.hashing import NUMBER, PHRASE, SHORTEST, WORD, hash_texts
+from prodmatch_core.tokens.hashing import NUMBER, PHRASE, SHORTEST, WORD, hash_texts
 
 MASK = (1 << 64) - 1
 BASE = 0x100000001B3

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from prodmatch_core.builtin.configs import NgramConfig
-from prodmatch_core.builtin.hashing import WORD, hash_texts
 from prodmatch_core.builtin.ngram import NgramEncoder, NgramTexts
 from prodmatch_core.components.encoder import Encoding, FitData
 from prodmatch_core.data.corpus import Corpus, Examples, frame_examples
 from prodmatch_core.data.dataset import Dataset, LabelScheme
+from prodmatch_core.tokens.hashing import WORD, hash_texts
 
 BINARY = LabelScheme("binary", ("match", "mismatch"), (1.0, 0.0), ("match",))
 MODES = ["pair", "two_tower"]

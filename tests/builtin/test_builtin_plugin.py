@@ -14,7 +14,7 @@ from prodmatch_core.fields import field_docs
 from prodmatch_core.plugins import RECORD_HOOKS
 from prodmatch_core.records import Spec
 from prodmatch_core.registry import default_registry
-from prodmatch_core.tasks.specs import TASKS, TaskSpec
+from prodmatch_core.task_specs import TASKS, TaskSpec
 
 
 def records() -> Iterator[Spec]:

@@ -96,7 +96,7 @@ def test_sound_plugins_and_pipelines_work_beside_the_broken_ones(site: Path, rep
     shown = prodmatch(site, repository, "plugins", "show", "well.loss")
     assert (shown.returncode, shown.stdout.splitlines()[0]) == (0, "well.loss (loss): A loss.")
     valid = prodmatch(
-        site, repository, "validate", "pipelines/demo.toml", "--set", 'member.0.loss.0.use="well.loss"'
+        site, repository, "validate", "pipelines/first.toml", "--set", 'member.0.loss.0.use="well.loss"'
     )
     assert (valid.returncode, valid.stderr) == (0, "")
 
@@ -114,7 +114,7 @@ def test_pipeline_that_asks_for_a_broken_part_is_told_why(
     site: Path, repository: Path, name: str, told: str
 ) -> None:
     answer = prodmatch(
-        site, repository, "validate", "pipelines/demo.toml", "--set", f'member.0.loss.0.use="{name}"'
+        site, repository, "validate", "pipelines/first.toml", "--set", f'member.0.loss.0.use="{name}"'
     )
     assert answer.returncode == 2
     assert told in answer.stderr

@@ -152,7 +152,7 @@ def test_report_renders_again_and_prints_the_path(invoke, registry, stand_in) ->
         seen.append((run.path, registry))
         return run.path / "report.html"
 
-    stand_in("prodmatch_core.report", write_report=write_report)
+    stand_in("prodmatch_core.report.page", write_report=write_report)
     Path("demo").mkdir()
     Path("demo/provenance.json").write_text('{"format": 1}')
     result = invoke("report", "demo")
@@ -161,7 +161,7 @@ def test_report_renders_again_and_prints_the_path(invoke, registry, stand_in) ->
 
 
 def test_report_of_a_folder_that_is_no_run(invoke, stand_in) -> None:
-    stand_in("prodmatch_core.report", write_report=None)
+    stand_in("prodmatch_core.report.page", write_report=None)
     result = invoke("report", "absent")
     assert result.exit_code == 1
     assert result.stderr == (

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_runs import make_neighbour_run, make_run
-from prodmatch_core.evaluation.arms import arms_of
-from prodmatch_core.evaluation.comparing import Settings, compare, seeds_text, standing
-from prodmatch_core.evaluation.pairing import Sheet, paired
+from prodmatch_core.comparison.arms import arms_of
+from prodmatch_core.comparison.comparing import Settings, compare, seeds_text, standing
+from prodmatch_core.comparison.pairing import Sheet, paired
 from prodmatch_core.evaluation.significance import interval, paired_bootstrap, paired_randomisation
 from prodmatch_core.registry import Registry, default_registry
 

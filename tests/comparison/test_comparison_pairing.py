@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from made_runs import BINARY, make_neighbour_run, make_run
+from prodmatch_core.comparison.arms import Arm, arms_of, differing, find, shared_seeds
+from prodmatch_core.comparison.pairing import Sheet, paired
 from prodmatch_core.errors import ConfigError, RunError
-from prodmatch_core.evaluation.arms import Arm, arms_of, differing, find, shared_seeds
-from prodmatch_core.evaluation.pairing import Sheet, paired
 
 
 def sheets(*places: Path) -> list[Sheet]:

@@ -261,7 +261,7 @@ def test_a_writing_that_fails_leaves_nothing_behind(
     def full(*args: object) -> str:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(folder_module, "_manifest_text", full)
+    monkeypatch.setattr(folder_module, "manifest_text", full)
     with pytest.raises(OSError, match="no space left"):
         write_folder(dataset(name="other"), tmp_path / "shop", overwrite=overwrite)
     assert [entry.name for entry in tmp_path.iterdir()] == (["shop"] if overwrite else [])

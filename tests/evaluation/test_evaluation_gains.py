@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from prodmatch_core.data.dataset import ESCI, LabelScheme
+from prodmatch_core.data.gains import PROFILES, misfit, of_grades, text, with_profile
 from prodmatch_core.errors import DataError
-from prodmatch_core.evaluation.gains import PROFILES, misfit, of_grades, text, with_profile
 from prodmatch_core.evaluation.trec import grades
 
 GRADED = LabelScheme("graded", ("best", "good", "poor"), (9, 4, 0), ("best", "good"))

@@ -15,7 +15,7 @@ from prodmatch_core.evaluation.retrieval import map_at_r
 from prodmatch_core.evaluation.retrieved import Retrieved, Wanted, cosine_scorer, retrieve
 from prodmatch_core.evaluation.search import Search
 from prodmatch_core.registry import default_registry
-from prodmatch_core.tasks.specs import EMBED, RELATE
+from prodmatch_core.task_specs import EMBED, RELATE
 
 
 def found(hits: list[list[int]], relevant: list[int]) -> Retrieved:

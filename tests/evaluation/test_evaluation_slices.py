@@ -8,7 +8,7 @@ import pytest
 from prodmatch_core.data.dataset import ESCI
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation.evaluated import Evaluated
-from prodmatch_core.evaluation.slices import Slice, by_frequency, by_locale
+from prodmatch_core.evaluation.slices import Slice, by_frequency, by_locale, by_quartile
 
 
 def with_groups(groups: np.ndarray) -> Evaluated:
@@ -90,3 +90,19 @@ def test_what_is_no_slicing_is_refused(call: Callable[[Evaluated], object], mess
     with pytest.raises(DataError) as error:
         call(with_groups(np.array([0, 0, 1])))
     assert str(error.value) == message
+
+
+def test_quartiles_keep_equal_values_together_and_are_named_by_their_range() -> None:
+    parts = by_quartile("known edges", np.array([0, 0, 0, 1, 2, 3, 3, 9]))
+    assert [(by, name, int(mask.sum())) for by, name, mask in parts] == [
+        ("known edges", "0", 3),
+        ("known edges", "1", 1),
+        ("known edges", "2 to 3", 3),
+        ("known edges", "9", 1),
+    ]
+
+
+def test_values_that_are_all_equal_make_one_quartile() -> None:
+    ((_, name, mask),) = by_quartile("known edges", np.full(5, 2))
+    assert name == "2" and mask.all()
+    assert by_quartile("known edges", np.empty(0, dtype=np.int64)) == []

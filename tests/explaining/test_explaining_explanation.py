@@ -10,7 +10,8 @@ from prodmatch_core.errors import RunError
 from prodmatch_core.explaining.explanation import explain_pair, explain_run
 from prodmatch_core.explaining.members import average_opinions, without_each
 from prodmatch_core.explaining.trace import Step
-from prodmatch_core.rundir import Run, plain
+from prodmatch_core.rundir import Run
+from prodmatch_core.writing import plain
 
 EVEN = [np.array([0.5, 0.5]), np.array([0.5, 0.5])]
 PAIR = pl.DataFrame({"query": ["case"], "title": ["case"]})

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from prodmatch_core.builtin.graph_configs import MeanNodesConfig
 from prodmatch_core.builtin.mean_nodes import MeanNodesEncoder
+from prodmatch_core.components.node_embeddings import NodeEmbeddings
 from prodmatch_core.components.node_encoder import GraphShape
 from prodmatch_core.graph.csr import Graph
-from prodmatch_core.graph.refresh import NodeEmbeddings
 from prodmatch_core.training import seeds
 
 TABLE = torch.from_numpy(np.random.default_rng(5).normal(size=(60, 6)).astype(np.float32))

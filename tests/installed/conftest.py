@@ -7,20 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from environments import Environment, build_wheel, lay_out_wheel
+from distributions import distributions
+from environments import Environment, build_wheels, lay_out_wheel, name_of
 
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict[str, Path]:
-    """Return the wheels of the core, two plugins and the third-party example."""
-    folder = tmp_path_factory.mktemp("wheels")
-    projects = {
-        "prodmatch-core": repository,
-        "prodmatch-baselines": repository / "plugins" / "prodmatch-baselines",
-        "prodmatch-uncertainty": repository / "plugins" / "prodmatch-uncertainty",
-        "prodmatch-example": repository / "contrib" / "prodmatch-example",
-    }
-    return {name: build_wheel(project, folder) for name, project in projects.items()}
+    """Return the wheels of all distributions of the repository: the core, the plugins, what is contributed."""
+    projects = [repository, *distributions(repository)]
+    built = build_wheels(projects, tmp_path_factory.mktemp("wheels"))
+    return {name_of(project): wheel for project, wheel in zip(projects, built, strict=True)}
 
 
 @pytest.fixture(scope="session")

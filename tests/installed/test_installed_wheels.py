@@ -1,4 +1,4 @@
-"""Installed for real: wheels of the core, two plugins and a third party's, in an environment that never saw the repository."""
+"""Installed for real: wheels of all distributions together, in an environment that never saw the repository."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from environments import Environment, build_wheel
+from environments import Environment, build_wheels
 from prodmatch_core.scaffold import NewPlugin, create
 
 pytestmark = pytest.mark.slow
@@ -28,6 +28,7 @@ encoder = { use = "baselines.lexical_gbdt", rounds = 30 }
 [[member]]
 name = "maxsim"
 encoder = { use = "example.maxsim", buckets = 4096 }
+negatives = { use = "quarts.noise" }
 
 [[member.loss]]
 use = "core.cross_entropy"
@@ -39,20 +40,46 @@ use = "example.pairwise"
 epochs = 2
 learning_rate = 0.003
 
+[[member]]
+name = "salam"
+sampler = { use = "blade.adaptive", fanouts = [4, 4] }
+
+[member.encoder]
+use = "salam.fusion"
+text = { use = "core.ngram", buckets = 4096, width = 16 }
+graph = { use = "dgl.sage", width = 16, layers = 2 }
+features = { use = "core.ngram", mode = "two_tower", width = 16, buckets = 4096 }
+width = 16
+
+[member.training]
+epochs = 1
+
+[[member]]
+name = "towers"
+encoder = { use = "baselines.dssm", width = 16, hidden = 16, buckets = 4096 }
+loss = [{ use = "core.cross_entropy" }, { use = "tcm.margin", weight = 0.1 }]
+
+[member.training]
+epochs = 1
+
 [aggregator]
-use = "uncertainty.disagreement"
+use = "ensemble.lightgbm"
+folds = 2
+rounds = 20
 
 [[calibrator]]
-use = "core.temperature"
+use = "uncertainty.threshold"
+target = 0.5
 """
+"Parts of every plugin but one: `prodmatch-delayed` has none for the task match."
 PAIRS = "query,title\nred mug,Red mug with handle\nred mug,Garden hose\n"
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str, Path]) -> Environment:
-    """Return an environment with the four distributions; no test changes it."""
+    """Return an environment with all distributions; no test changes it."""
     here = Environment.create(tmp_path_factory.mktemp("shop") / "venv")
-    here.install(*wheels.values())
+    here.run(f"pip install -q --no-deps {' '.join(map(str, wheels.values()))}", here.folder)
     return here
 
 
@@ -83,16 +110,22 @@ def test_the_repository_is_nowhere_on_the_path(shop: Environment, tmp_path: Path
     assert [place for place in path if Path(place).resolve().is_relative_to(repository)] == []
 
 
-def test_four_distributions_are_found_and_well(
+def test_all_distributions_are_found_and_well(
     shop: Environment, tmp_path: Path, wheels: dict[str, Path]
 ) -> None:
-    assert len(wheels) == 4
+    assert len(wheels) == 11
     assert plugins(shop, tmp_path) == dict.fromkeys(wheels, ("0.1.0", "ok"))
+
+
+def test_nothing_that_they_require_is_missing_or_of_another_version(
+    shop: Environment, tmp_path: Path
+) -> None:
+    assert shop.run("pip check", tmp_path) == "No broken requirements found.\n"
 
 
 def test_a_pipeline_of_their_parts_runs_and_says_who_made_it(work: Path, wheels: dict[str, Path]) -> None:
     metrics = json.loads((work / "runs" / "both" / "metrics.json").read_text())
-    assert {"trees", "maxsim", "pipeline"} <= {line["name"] for line in metrics["lines"]}
+    assert {"trees", "maxsim", "salam", "towers", "pipeline"} <= {line["name"] for line in metrics["lines"]}
     distributions = json.loads((work / "runs" / "both" / "provenance.json").read_text())["distributions"]
     assert {name: distributions[name] for name in wheels} == dict.fromkeys(wheels, "0.1.0")
 
@@ -115,7 +148,7 @@ def test_an_upgrade_leaves_one_version(
 ) -> None:
     here = author()
     here.install(wheels["prodmatch-example"])
-    here.install(build_wheel(repository / "contrib" / "prodmatch-example", tmp_path, version="0.1.1"))
+    here.install(*build_wheels([repository / "contrib" / "prodmatch-example"], tmp_path, version="0.1.1"))
     assert plugins(here, tmp_path)["prodmatch-example"] == ("0.1.1", "ok")
     assert [entry.name for entry in here.site.glob("prodmatch_example-*")] == [
         "prodmatch_example-0.1.1.dist-info"
@@ -129,7 +162,7 @@ def test_an_upgrade_that_wants_a_newer_core_is_told_and_the_rest_works(
     create(NewPlugin("next", "loss"), tmp_path)
     project = folder / "pyproject.toml"
     project.write_text(project.read_text().replace("prodmatch-core>=0.1,<0.2", "prodmatch-core>=7,<8"))
-    here.run(f"pip install -q --no-deps {build_wheel(folder, tmp_path)}", tmp_path)
+    here.run(f"pip install -q --no-deps {build_wheels([folder], tmp_path)[0]}", tmp_path)
     told = here.run("prodmatch plugins", tmp_path)
     assert (
         "prodmatch-next:next: made for prodmatch-core<8,>=7, this is prodmatch-core 0.1.0. Upgrade prodmatch-core, or "
@@ -165,7 +198,7 @@ def test_two_distributions_that_claim_one_name_are_both_named(
     source = folder / "src" / "prodmatch_rival" / "plugin.py"
     source.write_text(source.read_text().replace('name="rival.sharp"', 'name="example.pairwise"'))
     plugins_of_the_run = [wheel for name, wheel in wheels.items() if name != "prodmatch-core"]
-    here.install(*plugins_of_the_run, build_wheel(folder, tmp_path))
+    here.install(*plugins_of_the_run, *build_wheels([folder], tmp_path))
     told = here.run("prodmatch validate both.toml", work, code=2)
     assert told == (
         "both.toml: 1 problem\n"

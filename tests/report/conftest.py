@@ -27,7 +27,8 @@ from prodmatch_core.records import (
     Part,
 )
 from prodmatch_core.registry import Registry
-from prodmatch_core.rundir import Run, write_json, write_parquet, write_text
+from prodmatch_core.rundir import Run
+from prodmatch_core.writing import write_json, write_parquet, write_text
 
 HOSTILE = "<script>alert('title')</script> & \"quotes\" \x00 <b>bold"
 BINARY = LabelScheme("binary", ("match", "mismatch"), (1.0, 0.0), ("match",))

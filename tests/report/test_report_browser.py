@@ -18,9 +18,9 @@ from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.generate import make_shop
 from prodmatch_core.records import Section
 from prodmatch_core.registry import Registry
-from prodmatch_core.report import render
 from prodmatch_core.report.compare_page import render_compare_page
 from prodmatch_core.report.data_page import render_data_page
+from prodmatch_core.report.page import render
 from prodmatch_core.rundir import Run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

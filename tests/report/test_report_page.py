@@ -18,7 +18,7 @@ from prodmatch_core import hookimpl
 from prodmatch_core.errors import RunError
 from prodmatch_core.records import Section
 from prodmatch_core.registry import Registry
-from prodmatch_core.report import render, write_report
+from prodmatch_core.report.page import render, write_report
 from prodmatch_core.rundir import Run
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -280,13 +280,18 @@ def test_same_run_gives_the_same_page(esci_run: Run, report_registry: Registry, 
     assert render(Run(esci_run.path), registry=report_registry) == esci_html
 
 
-def test_sections_of_plugins_come_last(binary_run: Run, report_registry: Registry) -> None:
+def with_section(title: str) -> list[str]:
+    place = HEADINGS.index("Most confident mistakes")
+    return [*HEADINGS[:place], title, *HEADINGS[place:]]
+
+
+def test_sections_of_plugins_come_before_the_mistakes(binary_run: Run, report_registry: Registry) -> None:
     sections = [
         Section(title="Risk & <coverage>", html="<p>Kept <em>as it is</em>.</p>", note="Lower is better.")
     ]
     text = render(binary_run, sections, registry=report_registry)
     page = Page(text)
-    assert page.of("h2") == [*HEADINGS, "Risk & <coverage>"]
+    assert page.of("h2") == with_section("Risk & <coverage>")
     assert "<p>Kept <em>as it is</em>.</p>" in text
     assert "Lower is better." in page.text
 
@@ -343,7 +348,7 @@ def test_write_report_asks_plugins_and_survives_the_broken_ones(
         for plugin in plugins:
             report_registry.manager.unregister(plugin)
     assert path == tmp_path / "homedepot" / "report.html"
-    assert Page(path.read_text(encoding="utf-8")).of("h2") == [*HEADINGS, "About homedepot"]
+    assert Page(path.read_text(encoding="utf-8")).of("h2") == with_section("About homedepot")
     assert "left out 'not a section'" in caplog.text
     assert "no picture" in caplog.text
 

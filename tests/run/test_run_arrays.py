@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from prodmatch_core.rundir import write_arrays
+from prodmatch_core.writing import write_arrays
 from source_trees import product_trees
 
 TABLE = np.arange(12, dtype=np.float32).reshape(3, 4)

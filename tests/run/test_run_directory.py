@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from prodmatch_core.errors import RunError
-from prodmatch_core.rundir import Draft, Run, free_name, write_json, write_text
+from prodmatch_core.rundir import Draft, Run, free_name
 from prodmatch_core.stages import Stage, content_key, versions
+from prodmatch_core.writing import write_json, write_text
 
 
 def test_a_stage_is_done_only_under_its_own_key(tmp_path: Path) -> None:

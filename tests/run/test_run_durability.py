@@ -15,8 +15,9 @@ import pytest
 
 from prodmatch_core.errors import RunError
 from prodmatch_core.locking import exclusive
-from prodmatch_core.rundir import Draft, saving
+from prodmatch_core.rundir import Draft
 from prodmatch_core.stages import STAMP, Stage
+from prodmatch_core.writing import saving
 
 FILE = """
 [pipeline]

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from prodmatch_core.cli import cli
 from prodmatch_core.data.corpus import frame_examples
 from prodmatch_core.errors import RunError
+from prodmatch_core.onnx_members import OnnxModel, exported, folder_of, require
 from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.rundir import Run
-from prodmatch_core.serving.onnx import OnnxModel, exported, folder_of, require
 
 pytest.importorskip("onnx", reason="the extra prodmatch-core[onnx] is not installed")
 pytest.importorskip("onnxruntime", reason="the extra prodmatch-core[onnx] is not installed")

@@ -1,9 +1,14 @@
-"""Distributions laid out on disk as an installer leaves them: a package beside its `.dist-info`."""
+"""Distributions: those of the repository, and made ones as an installer leaves them, a package beside its `.dist-info`."""
 
 from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+
+
+def distributions(repository: Path) -> list[Path]:
+    """Return the folders of the repository's distributions beside the core."""
+    return sorted(file.parent for file in repository.glob("[pc]*/*/pyproject.toml"))
 
 
 def lay_out(

@@ -11,7 +11,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import tomllib
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -89,25 +92,34 @@ class Environment:
         self.run(f"pip install -q {' '.join(map(str, wheels))}", self.folder)
 
 
-def build_wheel(project: Path, folder: Path, version: str | None = None) -> Path:
-    """Build the wheel of a project, from a copy so that nothing is left in it; `version` replaces its own."""
-    copy = folder / f"source-{project.name}-{version}"
-    shutil.copytree(project, copy, ignore=_leave_out)
-    if version is not None:
-        file = copy / "pyproject.toml"
-        lines = file.read_text(encoding="utf-8").splitlines()
-        changed = [f'version = "{version}"' if line.startswith("version = ") else line for line in lines]
-        file.write_text("\n".join(changed) + "\n", encoding="utf-8")
-    target = folder / f"wheels-{project.name}-{version}"
+def build_wheels(projects: Sequence[Path], folder: Path, version: str | None = None) -> list[Path]:
+    """Build wheels, in the order of the projects, from copies so that nothing is left in them.
+
+    `version` replaces the projects' own.
+    """
+    work = Path(tempfile.mkdtemp(dir=folder))
+    copies = [work / project.name for project in projects]
+    for project, copy in zip(projects, copies, strict=True):
+        shutil.copytree(project, copy, ignore=_leave_out)
+        if version is not None:
+            file = copy / "pyproject.toml"
+            lines = file.read_text(encoding="utf-8").splitlines()
+            changed = [f'version = "{version}"' if line.startswith("version = ") else line for line in lines]
+            file.write_text("\n".join(changed) + "\n", encoding="utf-8")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
     done = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target)],
-        cwd=copy,
+        [sys.executable, "-m", "pip", "wheel", *options, "-w", str(work / "wheels"), *map(str, copies)],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    (wheel,) = target.glob("*.whl")
-    return wheel
+    built = {wheel.name.partition("-")[0]: wheel for wheel in (work / "wheels").glob("*.whl")}
+    return [built[name_of(project).replace("-", "_")] for project in projects]
+
+
+def name_of(project: Path) -> str:
+    """Return the name of the distribution in a folder."""
+    return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 
 
 def _leave_out(folder: str, names: list[str]) -> list[str]:

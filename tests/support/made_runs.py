@@ -10,13 +10,14 @@ import attrs
 import numpy as np
 import polars as pl
 
+from prodmatch_core.comparison.arms import arms_of
+from prodmatch_core.comparison.comparing import Settings, compare, standing
+from prodmatch_core.comparison.pairing import Sheet, paired
 from prodmatch_core.config import to_toml
 from prodmatch_core.data.dataset import LabelScheme
-from prodmatch_core.evaluation.arms import arms_of
-from prodmatch_core.evaluation.comparing import Settings, compare, standing
-from prodmatch_core.evaluation.pairing import Sheet, paired
 from prodmatch_core.registry import default_registry
-from prodmatch_core.rundir import FORMAT, write_json
+from prodmatch_core.rundir import FORMAT
+from prodmatch_core.writing import write_json
 
 BINARY = LabelScheme("binary", ("match", "mismatch"), (1, 0), ("match",))
 

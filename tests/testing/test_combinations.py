@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 
 import pytest
 
 from prodmatch_core.registry import default_registry
-from prodmatch_core.tasks.specs import TASKS
+from prodmatch_core.task_specs import TASKS
 from prodmatch_core.testing.combinations import (
     Combination,
     choices,
+    decide,
     of_decisions,
     of_members,
     pairwise,
@@ -52,6 +54,21 @@ def test_parts_that_fit_make_a_training_step(task: str) -> None:
     for combination in tried:
         try:
             train_one_step(combination, registry)
+        except Exception as error:  # all that fail are told, not the first
+            failed.append(f"{combination}: {type(error).__name__}: {error}")
+    assert tried
+    assert not failed
+
+
+@pytest.mark.parametrize("task", [name for name, task in TASKS.items() if task.answer == "classes"])
+def test_aggregators_and_calibrators_that_fit_decide(task: str, tmp_path: Path) -> None:
+    registry, failed = default_registry(), []
+    tried = pairwise(made for made, reasons in of_decisions(registry, task) if not reasons)
+    for number, combination in enumerate(tried):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        try:
+            decide(combination, registry, folder)
         except Exception as error:  # all that fail are told, not the first
             failed.append(f"{combination}: {type(error).__name__}: {error}")
     assert tried

@@ -19,7 +19,7 @@ from prodmatch_core.errors import ConfigError
 from prodmatch_core.plugins import PluginState
 from prodmatch_core.records import PART_KINDS, LossSpec
 from prodmatch_core.registry import Registry
-from prodmatch_core.tasks.specs import TASKS
+from prodmatch_core.task_specs import TASKS
 from prodmatch_core.testing import (
     EVERY_PART,
     Nonconformance,

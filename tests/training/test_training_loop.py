@@ -20,6 +20,7 @@ from prodmatch_core.tasks.match import MatchTask
 from prodmatch_core.training import loop, seeds
 from prodmatch_core.training.checkpoint import Checkpoint
 from prodmatch_core.training.model import MemberModel
+from prodmatch_core.training.optimizing import step_size
 from prodmatch_core.training.prediction import predict
 
 
@@ -219,8 +220,8 @@ def test_prediction_does_not_depend_on_batch_mates(tiny_dataset: Dataset) -> Non
 
 
 def test_step_size_rises_then_falls_to_zero() -> None:
-    factor = loop.step_size(Training(warmup=0.2, decay="linear"), total=10)
+    factor = step_size(Training(warmup=0.2, decay="linear"), total=10)
     assert [factor(step) for step in (0, 1, 2, 6, 10)] == [1 / 3, 2 / 3, 1.0, 0.5, 0.0]
-    assert loop.step_size(Training(warmup=0, decay="cosine"), total=10)(5) == pytest.approx(0.5)
-    assert loop.step_size(Training(warmup=0, decay="constant"), total=10)(10) == 1.0
-    assert loop.step_size(Training(warmup=0.2), total=10, start=4)(2) == factor(6)
+    assert step_size(Training(warmup=0, decay="cosine"), total=10)(5) == pytest.approx(0.5)
+    assert step_size(Training(warmup=0, decay="constant"), total=10)(10) == 1.0
+    assert step_size(Training(warmup=0.2), total=10, start=4)(2) == factor(6)

@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from prodmatch_baselines.match_pyramid import likeness, pool
-from prodmatch_core.builtin.token_batches import Tokens
-from prodmatch_core.builtin.token_table import neighbour_vectors
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import match_examples
@@ -17,6 +15,8 @@ from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.generate import make_shop
 from prodmatch_core.registry import default_registry
 from prodmatch_core.tasks.base import load_task
+from prodmatch_core.tokens.batches import Tokens
+from prodmatch_core.tokens.table import neighbour_vectors
 from prodmatch_core.training.member import fit_member
 
 ENCODERS: dict[str, dict[str, Any]] = {

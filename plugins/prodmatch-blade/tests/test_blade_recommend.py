@@ -104,3 +104,13 @@ def test_the_run_tells_how_surely_it_knows_the_direction(run: Path) -> None:
     assert figures["low"] <= figures["auc"] <= figures["high"]
     assert figures["auc"] > 0.9
     assert "Direction AUC" in (run / "report.html").read_text()
+
+
+def test_every_figure_of_the_run_is_given_by_quartile_of_known_edges(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    parts, ways = metrics["slices"], metrics["direction"]["slices"]
+    assert [part["by"] for part in parts] == ["known edges"] * len(parts) and len(parts) >= 2
+    assert [part["name"] for part in ways] == [part["name"] for part in parts]
+    assert sum(part["edges"] for part in ways) == metrics["direction"]["edges"]
+    assert all(part["low"] <= part["auc"] <= part["high"] for part in ways)
+    assert "Direction AUC by slice" in (run / "report.html").read_text()

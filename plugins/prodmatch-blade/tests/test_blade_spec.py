@@ -17,11 +17,15 @@ from prodmatch_blade.asymmetric import AsymmetricLoss
 from prodmatch_blade.configs import AdaptiveConfig, AsymmetricConfig, BladeNegativesConfig
 from prodmatch_blade.dual import DualEncoder
 from prodmatch_blade.negatives import BladeNegatives
+from prodmatch_blade.testing import power_law_world
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.components.loss import Output
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.evaluation.direction import direction_auc
+from prodmatch_core.evaluation.retrieved import cosine_scorer, retrieve
+from prodmatch_core.evaluation.search import Search
+from prodmatch_core.evaluation.slices import quartile_of
 from prodmatch_core.graph.csr import Graph
 from prodmatch_core.registry import default_registry
 from prodmatch_core.structure import Structurer
@@ -236,3 +240,56 @@ def test_7_products_without_an_edge_have_finite_vectors(fields: dict[str, Any]) 
     source, target = both(made, data)
     assert np.isfinite(source).all() and np.isfinite(target).all()
     np.testing.assert_allclose(np.linalg.norm(source, axis=1), made.config.radius, rtol=1e-5)
+
+
+SEEDS = (0, 1)
+WORDS = {"use": "core.ngram", "mode": "two_tower", "width": 16, "buckets": 256}
+
+
+def ranked(seed: int, upto: int, law: dict[str, Any], reverse: float) -> dict[str, float]:
+    """Return hit rate@10 in the lowest and in the highest quartile of known edges, and direction AUC."""
+    data, found = fit_data(power_law_world(seed))
+    tree = {
+        "pipeline": {"name": "power-law", "task": "relate"},
+        "data": {"use": "core.edges", "path": "none.csv"},
+        "member": {
+            "encoder": {"use": "blade.dual", "width": 16, "learnt": False, "text": WORDS, "upto": upto},
+            "sampler": {"use": "blade.adaptive", **law},
+            "negatives": {"use": "blade.negatives", "count": 4, "reverse": reverse},
+            "loss": [{"use": "core.in_batch_softmax"}, {"use": "blade.asymmetric", "weight": 0.1}],
+            "training": {"batch_size": 128, "epochs": 10, "learning_rate": 0.02, "patience": 0},
+        },
+    }
+    model = fit_member(load_pipeline(tree).member[0], data, load_task("relate"), default_registry(), seed)
+    test, known = found.examples["test"], found.examples["train"].concat(found.examples["valid"])
+    count = found.corpus.products.height
+    search = Search.of(load_task("relate").spec, test, known, count)
+    sources = search.reads[0][1]
+    source, target = model.vectors(found.corpus, [("query", sources), ("product", np.arange(count))])
+    queries = np.arange(len(sources))
+    nearest = retrieve(cosine_scorer(source, target), len(sources), count, search.wanted, queries, 10)
+    hit = nearest.hits.any(axis=1)
+    quartile = quartile_of(np.bincount(known.query, minlength=count)[sources])
+    lowest, highest = (float(hit[quartile == number].mean()) for number in (0, 3))
+    return {"lowest": lowest, "highest": highest, "direction": direction(model, found)}
+
+
+UNIFORM = {"fanouts": [4, 4], "alpha": 0.0}
+BIASED = {"fanouts": [8, 8], "alpha": 0.5, "least": 3}
+"Products of fewest edges read 8 neighbours, walks bringing them there, those of more than 7 read 3."
+
+
+def test_8_on_a_power_law_graph_biased_sampling_helps_those_of_fewest_edges_and_the_reverse_term_direction() -> (
+    None
+):
+    means = {
+        name: {figure: np.mean([run[figure] for run in runs]) for figure in runs[0]}
+        for name, runs in {
+            "uniform": [ranked(seed, 0, UNIFORM, 1.0) for seed in SEEDS],
+            "biased": [ranked(seed, 8, BIASED, 1.0) for seed in SEEDS],
+            "no reverse": [ranked(seed, 0, UNIFORM, 0.0) for seed in SEEDS],
+        }.items()
+    }
+    assert means["biased"]["lowest"] > means["uniform"]["lowest"] + 0.03
+    assert means["biased"]["highest"] > means["uniform"]["highest"] - 0.02
+    assert means["no reverse"]["direction"] < means["uniform"]["direction"] - 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from prodmatch_core.tasks.convert import CONVERSION
 from prodmatch_delayed.configs import METHODS, ImportanceConfig
 from prodmatch_delayed.importance import ImportanceLoss
 
+ARMS = (*METHODS, "signals/factored", "signals/settled")
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"
 
 
@@ -40,7 +42,7 @@ def pipeline(methods: tuple[str, ...], encoder: Mapping[str, Any] | None = None,
                 {
                     "name": f"m{number}",
                     "encoder": encoder or small,
-                    "loss": [{"use": "delayed.importance", "method": method, "wait": 0.25}],
+                    "loss": [{"use": "delayed.importance", "wait": 0.25, **_named(method)}],
                     "training": {"batch_size": 128, "epochs": 1},
                 }
                 for number, method in enumerate(methods)
@@ -50,14 +52,19 @@ def pipeline(methods: tuple[str, ...], encoder: Mapping[str, Any] | None = None,
     )
 
 
+def _named(arm: str) -> Mapping[str, str]:
+    method, _, form = arm.partition("/")
+    return {"method": method, **({"form": form} if form else {})}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("delayed") / "run"
-    return run_pipeline(pipeline(METHODS), out=out)
+    return run_pipeline(pipeline(ARMS), out=out)
 
 
 def test_every_method_runs_from_log_to_report(run: Any) -> None:
-    assert {event["member"] for event in run.log()} == {f"m{number}" for number in range(len(METHODS))}
+    assert {event["member"] for event in run.log()} == {f"m{number}" for number in range(len(ARMS))}
     stated = run.predictions.filter(pl.col("split") == "test")
     assert stated.height == run.metrics["counts"]["test"]
 
@@ -71,14 +78,14 @@ def test_the_section_tells_figures_weights_and_delays(run: Any) -> None:
         for t in ("Log loss by day", "ROC AUC by day", "PR AUC by day", "Calibration by day")
         if t not in page
     ] == []
-    for number, method in enumerate(METHODS):
+    for number, method in enumerate(arm.partition("/")[0] for arm in ARMS):
         weighed = method not in ("vanilla", "oracle", "fnc", "dfm")
         assert (f"Weights of m{number} ({method})" in page) is weighed, method
 
 
 def test_figures_by_hour_are_kept_for_every_member(run: Any) -> None:
     table = pl.read_parquet(run.path / "conversion_by_hour.parquet")
-    assert table["member"].n_unique() == len(METHODS)
+    assert table["member"].n_unique() == len(ARMS)
     assert table.filter(pl.col("member") == "m0")["events"].sum() == run.metrics["counts"]["test"]
 
 
@@ -175,3 +182,52 @@ def test_weight_models_find_the_chances_they_are_told_in_part() -> None:
     found = {name: model(torch.eye(2)).squeeze(1).sigmoid().tolist() for name, model in loss.models.items()}
     assert found["late"] == pytest.approx(late.tolist(), abs=0.01)
     assert found["genuine"] == pytest.approx(((1 - p) / (1 - p + late)).tolist(), abs=0.01)
+
+
+def test_models_of_the_signal_find_the_chances_they_are_told_in_part() -> None:
+    """Events drawn with known chances: `engages` and `redeems` come out at these, by events with and without signal."""
+    rng = np.random.default_rng(2)
+    n, early, engages, redeems, alone = 40_000, 0.3, 0.25, (0.4, 0.2), 0.1
+    there = rng.random(n) < early
+    later = ~there & (rng.random(n) < engages)
+    # Some convert without a signal: the conversion is a sign of its own.
+    unseen = ~there & ~later & (rng.random(n) < alone)
+    converts = (there & (rng.random(n) < redeems[0])) | (later & (rng.random(n) < redeems[1])) | unseen
+    signal = np.where(there, 0.5, np.where(later, 2.0, -1.0))
+    first, came, late = np.arange(n), np.flatnonzero(later), np.flatnonzero(converts)
+    rows = np.concatenate([first, came, late])
+    label = np.concatenate([np.ones(n + len(came), dtype=int), np.zeros(len(late), dtype=int)])
+    kind = np.repeat([0, 3, 1], [n, len(came), len(late)])
+    known = np.concatenate([np.where(there, 0.5, -1.0), signal[came], signal[late]])
+    loss = ImportanceLoss.build(
+        ImportanceConfig(method="signals", form="factored", hidden=8), Learnt(CONVERSION, 2, 1)
+    )
+    generator = torch.Generator().manual_seed(0)
+    for parameter in loss.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
+    output = Output(
+        torch.from_numpy(label),
+        torch.ones(len(rows)),
+        torch.zeros(len(rows), 2),
+        vectors=torch.ones(len(rows), 1),
+    )
+    output.facts = {
+        "kind": torch.from_numpy(kind),
+        "elapsed": torch.ones(len(rows)),
+        "delay": torch.zeros(len(rows)),
+        "signal": torch.from_numpy(known).float(),
+        "trains": torch.from_numpy(kind != 3).float(),
+    }
+    optimiser = torch.optim.Adam(loss.parameters(), lr=0.05)
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss(output).backward()
+        optimiser.step()
+    half = math.log1p(0.5)
+    reads = torch.tensor([[1.0, 1.0, half, half], [1.0, 0.0, 0.0, 0.0]])
+    found = {name: model(reads).squeeze(1).sigmoid().tolist() for name, model in loss.models.items()}
+    sign = (later | unseen).sum() / (~there).sum()
+    bought = converts[~there].sum() / (later | unseen).sum()
+    assert found["engages"][1] == pytest.approx(sign, abs=0.01)
+    assert found["redeems"] == pytest.approx([converts[there].mean(), bought], abs=0.01)
+    assert sign * bought == pytest.approx(converts[~there].mean())

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from prodmatch_core.data.streams import CONVERTED, HOUR, NEVER, EventLog
-from prodmatch_delayed.configs import METHODS
-from prodmatch_delayed.streams import FRESH, LATE, SETTLED, Part, rows_of, stream_of
-from prodmatch_delayed.weights import Seen, importance, row_losses
+from prodmatch_delayed.configs import FORMS, METHODS
+from prodmatch_delayed.streams import ENGAGED, FRESH, LATE, SETTLED, Part, rows_of, stream_of
+from prodmatch_delayed.weights import Seen, genuine_of, importance, row_losses
 
 DAY = 24 * HOUR
 
@@ -209,6 +209,54 @@ def test_weights_by_signals_keep_the_fixed_point_and_come_nearer_to_the_truth() 
     (slope,) = torch.autograd.grad((mass * losses("signals", kinds, logit)).sum(), logit)
     assert slope.item() == pytest.approx(0, abs=1e-6)
     assert error["signals"] < 0.75 * error["x alone"]
+
+
+def test_weights_by_way_of_the_signal_keep_the_fixed_point() -> None:
+    # Of first labels 0, a share has its signal already. Of the rest one of five engages later, and one of four who
+    # engage converts after the first label.
+    p_first, engaged, engages, redeems = 0.1, 0.3, 0.2, 0.25
+    zeros = 1 - p_first
+    late = zeros * (engaged * redeems + (1 - engaged) * engages * redeems)
+    there = torch.tensor([True, False])
+    genuine = genuine_of(there, torch.tensor(engages), torch.tensor([redeems, redeems]))
+    assert genuine.tolist() == pytest.approx([0.75, 0.95])
+    kinds = [
+        Kind(p_first, True, FRESH, (0, 1, 1)),
+        Kind(late, True, LATE, (0, 1, 1)),
+        Kind(zeros * engaged, False, FRESH, (0, float(genuine[0]), 1)),
+        Kind(zeros * (1 - engaged), False, FRESH, (0, float(genuine[1]), 1)),
+    ]
+    p = p_first + late
+    mass = torch.tensor([kind.mass for kind in kinds], dtype=torch.float64)
+    logit = torch.tensor(math.log(p / (1 - p)), dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad((mass * losses("signals", kinds, logit)).sum(), logit)
+    assert slope.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_where_every_signal_comes_first_rows_without_one_have_weight_1() -> None:
+    there = torch.tensor([True, False, False])
+    redeems = torch.tensor([0.25, 0.25, 0.9])
+    settled = genuine_of(there, None, redeems)
+    assert settled.tolist() == [0.75, 1.0, 1.0]
+    assert torch.equal(settled, genuine_of(there, torch.zeros(3), redeems))
+
+
+def test_signals_are_told_as_they_come_where_a_model_of_them_learns() -> None:
+    log = made_log()
+    for form in FORMS:
+        stream = stream_of(log, "signals", 1.0, form)
+        stream.check(log)
+        came = stream.facts["kind"] == ENGAGED
+        event = stream.event[came]
+        expected = (log.engaged > log.shown + HOUR) & (log.engaged < log.converted) & (log.engaged < NEVER)
+        assert set(event) == (set(np.flatnonzero(expected)) if form == "factored" else set()), form
+        assert (stream.at[came] == log.engaged[event]).all()
+        assert not stream.facts["trains"][came].any()
+    assert expected.sum() > 100
+    late = stream_of(log, "signals", 1.0, "factored")
+    told = late.facts["kind"] == LATE
+    known = log.engaged[late.event[told]] < log.converted[late.event[told]]
+    assert ((late.facts["signal"][told] >= 0) == known).all()
 
 
 # -- 6: what could be known ---------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,28 @@ def test_bad_seeds_are_refused(seeds: list[int], message: str) -> None:
     part = NeighborSampler.build(NeighborConfig((2,)), random_graph())
     with pytest.raises(ValueError, match=message):
         part.sample(np.array(seeds), np.random.default_rng(0))
+
+
+def drawn(seed: int) -> list[list[int]]:
+    part = NeighborSampler.build(NeighborConfig((5, 5)), random_graph())
+    blocks = part.sample(np.arange(0, 500, 7), np.random.default_rng(seed))
+    return [block.edge.tolist() for block in blocks]
+
+
+def test_the_same_seed_draws_the_same_whichever_thread_asks() -> None:
+    asked = list(range(8))
+    here = [drawn(seed) for seed in asked]
+    with ThreadPoolExecutor(4) as threads:
+        there = list(threads.map(drawn, asked))
+    assert there == here
+    assert len({str(each) for each in here}) == len(asked)
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_same_seed_draws_the_same_in_another_process_with_any_number_of_threads(threads: str) -> None:
+    code = "import test_dgl_sampler; print(test_dgl_sampler.drawn(3))"
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(drawn(3))

@@ -136,7 +136,7 @@ def test_augmentation_adds_generated_queries_as_training_mismatches() -> None:
 
 
 def test_tokens_are_put_together_as_texts_write_them() -> None:
-    from prodmatch_core.builtin.tokenizer import train_tokenizer
+    from prodmatch_core.tokens.tokenizer import train_tokenizer
 
     texts = ["dishwasher salt", "dish soap", "washer fluid", "crème brûlée torch"] * 3
     tokenizer = train_tokenizer(texts, 320)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import polars as pl
 import pytest
@@ -290,6 +292,23 @@ def test_a_multilingual_model_of_a_folder_is_the_text_view_and_makes_the_feature
     assert config["model_type"] == "xlm-roberta"
     features = load_file(run.path / "members/salam/assets/features.safetensors")["nodes"]
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-4)
+
+
+def test_a_multilingual_model_is_named_as_the_hub_names_it(
+    multilingual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, home = "0" * 40, tmp_path / "models--acme--small-xlmr"
+    shutil.copytree(multilingual, home / "snapshots" / commit)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    quick = [setting for setting in QUICK if ".text." not in setting or "max_length" in setting]
+    found = [
+        features_of((*quick, "data.size=500", f'member.0.encoder.text.model="{name}"'))
+        for name in ("acme/small-xlmr", multilingual)
+    ]
+    np.testing.assert_array_equal(*found)
 
 
 def test_the_tokenizer_is_trained_on_all_locales(run: Run) -> None:

@@ -9,7 +9,7 @@ from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import DataError
 from prodmatch_core.evaluation.retrieved import Retrieved, cosine_scorer
 from prodmatch_core.evaluation.search import Search
-from prodmatch_core.tasks.specs import EMBED
+from prodmatch_core.task_specs import EMBED
 from prodmatch_tcm import histograms, measures
 from prodmatch_tcm.histograms import ClassHistograms, class_histograms
 from prodmatch_tcm.utility import (

@@ -10,7 +10,8 @@ import polars as pl
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.describing.spreads import histogram, quantiles
 from prodmatch_core.data.tables import SPLITS
-from prodmatch_core.data.texts import PRODUCT_FIELDS, normalised
+from prodmatch_core.data.texts import normalised
+from prodmatch_core.fields import PRODUCT_FIELDS
 
 
 def table_counts(dataset: Dataset) -> dict[str, Any]:

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-GRAM = 3
 HASHES = 128
 "Length of a signature: what is compared of it is `bands(similarity)` bands."
 RECALL = 0.99

@@ -10,8 +10,8 @@ import numpy as np
 
 from prodmatch_core.components.calibrator import Calibrator, Decisions
 from prodmatch_core.data.dataset import ESCI, LabelScheme
-from prodmatch_core.testing.benches.bench import Answer, SavedBench
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.answers import Answer
+from prodmatch_core.testing.subject import SavedBench, Subject
 from prodmatch_core.training import seeds
 
 

@@ -8,9 +8,9 @@ import click
 import numpy as np
 from click.testing import CliRunner, Result
 
-from prodmatch_core.testing.benches.bench import Answer, Bench
-from prodmatch_core.testing.kit import Skipped
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.answers import Answer
+from prodmatch_core.testing.outcomes import Skipped
+from prodmatch_core.testing.subject import Bench, Subject
 
 
 def invoke(subject: Subject, *arguments: str) -> Result:

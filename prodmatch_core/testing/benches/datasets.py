@@ -13,8 +13,8 @@ import numpy as np
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.data.reading import ReadContext, SplitConfig
 from prodmatch_core.records import DatasetSpec
-from prodmatch_core.testing.benches.bench import Answer, Bench
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.answers import Answer
+from prodmatch_core.testing.subject import Bench, Subject
 
 SPLIT = SplitConfig(valid=0.2, test=0.2)
 

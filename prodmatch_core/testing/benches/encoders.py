@@ -18,10 +18,10 @@ from prodmatch_core.components.encoder import Encoder, Prepared, SelfFittingEnco
 from prodmatch_core.components.node_encoder import NodeEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.fit import parts_within
+from prodmatch_core.testing.answers import Answer
 from prodmatch_core.testing.benches import nodes
-from prodmatch_core.testing.benches.bench import Answer, SavedBench
-from prodmatch_core.testing.kit import Skipped
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.outcomes import Skipped
+from prodmatch_core.testing.subject import SavedBench, Subject
 from prodmatch_core.testing.worlds import World, worlds
 from prodmatch_core.training import seeds
 

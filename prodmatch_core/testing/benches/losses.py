@@ -11,8 +11,8 @@ from prodmatch_core.components.encoder import Links
 from prodmatch_core.components.loss import Learnt, Loss, Output
 from prodmatch_core.data.dataset import ESCI
 from prodmatch_core.tasks.embed import SAME
-from prodmatch_core.testing.benches.bench import Answer, Bench
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.answers import Answer
+from prodmatch_core.testing.subject import Bench, Subject
 from prodmatch_core.training import seeds
 
 WIDTH = 8

@@ -10,8 +10,8 @@ from prodmatch_core.data.dataset import ESCI, LabelScheme
 from prodmatch_core.evaluation.evaluated import Evaluated
 from prodmatch_core.evaluation.retrieved import Retrieved, Space
 from prodmatch_core.records import MeasureSpec
-from prodmatch_core.testing.benches.bench import Answer, Bench
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.answers import Answer
+from prodmatch_core.testing.subject import Bench, Subject
 from prodmatch_core.testing.worlds import BINARY
 from prodmatch_core.training import seeds
 

@@ -12,9 +12,9 @@ import torch
 from prodmatch_core.components.encoder import Encoding
 from prodmatch_core.components.negatives import Mixed, RowGenerator, StateGenerator
 from prodmatch_core.data.corpus import Examples
-from prodmatch_core.testing.benches.bench import Answer, Bench
+from prodmatch_core.testing.answers import Answer
 from prodmatch_core.testing.benches.two_sided import WordStates
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.subject import Bench, Subject
 from prodmatch_core.testing.worlds import World, world
 from prodmatch_core.training import seeds
 

@@ -9,11 +9,11 @@ import attrs
 import numpy as np
 import torch
 
-from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder
+from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder, embed_all
 from prodmatch_core.graph.csr import Graph
-from prodmatch_core.graph.messages import all_neighbours, embed_all, pack, unpack
+from prodmatch_core.graph.messages import all_neighbours, pack, unpack
+from prodmatch_core.testing.answers import Answer
 from prodmatch_core.testing.benches import samplers
-from prodmatch_core.testing.benches.bench import Answer
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from prodmatch_core.components.sampler import GraphSampler
 from prodmatch_core.graph.csr import Block, Graph
-from prodmatch_core.testing.benches.bench import Answer, Bench
-from prodmatch_core.testing.subject import Subject
+from prodmatch_core.testing.answers import Answer
+from prodmatch_core.testing.subject import Bench, Subject
 from prodmatch_core.training import seeds
 
 NODES = 30

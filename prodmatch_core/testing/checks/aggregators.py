@@ -8,9 +8,9 @@ import attrs
 import numpy as np
 
 from prodmatch_core.components.aggregator import Combined, MemberPredictions
+from prodmatch_core.testing.answers import Answer, difference, near
 from prodmatch_core.testing.benches.aggregators import combined, fitted, learns, predictions, take
-from prodmatch_core.testing.benches.bench import Answer, difference, near
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.saved import saved_and_loaded
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds

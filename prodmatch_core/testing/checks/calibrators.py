@@ -8,9 +8,9 @@ import numpy as np
 from prodmatch_core.components.calibrator import Decisions, match_score
 from prodmatch_core.data.dataset import ESCI
 from prodmatch_core.records import CalibratorSpec
-from prodmatch_core.testing.benches.bench import Answer, difference, near
+from prodmatch_core.testing.answers import Answer, difference, near
 from prodmatch_core.testing.benches.calibrators import applied, fitted, rows_of, take
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.saved import saved_and_loaded
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.testing.worlds import BINARY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from prodmatch_core.testing.benches.commands import invoke
-from prodmatch_core.testing.kit import Nonconformance
+from prodmatch_core.testing.outcomes import Nonconformance
 from prodmatch_core.testing.subject import Subject
 
 

@@ -16,7 +16,7 @@ from prodmatch_core.data.tables import SCHEMAS, SPLITS, check_table
 from prodmatch_core.errors import DataError, ProdmatchError
 from prodmatch_core.records import DatasetSpec
 from prodmatch_core.testing.benches.datasets import read, write_sample
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.subject import Subject
 
 

@@ -8,9 +8,9 @@ import torch
 
 from prodmatch_core.components.encoder import Encoder, SelfFittingEncoder, TwoSidedEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
-from prodmatch_core.testing.benches.bench import Answer, difference, near
+from prodmatch_core.testing.answers import Answer, difference, near
 from prodmatch_core.testing.benches.encoders import ROWS, Asked, unchanged_mode, world_of
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.saved import saved_and_loaded
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds

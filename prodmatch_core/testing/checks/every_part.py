@@ -15,9 +15,10 @@ from prodmatch_core.errors import ConfigError, ProdmatchError
 from prodmatch_core.fields import field_docs, part
 from prodmatch_core.records import Part
 from prodmatch_core.structure import Structurer, unstructure
-from prodmatch_core.testing.benches.bench import Answer, difference
+from prodmatch_core.testing.answers import Answer, difference
 from prodmatch_core.testing.global_state import restored, seed_all, states
-from prodmatch_core.testing.kit import EVERY_PART, Nonconformance, Skipped, checks_of, family_of
+from prodmatch_core.testing.kit import EVERY_PART, checks_of, family_of
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.subject import Subject
 
 SECTIONS = (sections.DataSection, sections.LossEntry, sections.AggregatorSection, sections.CalibratorSection)

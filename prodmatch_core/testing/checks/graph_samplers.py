@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import numpy as np
 
 from prodmatch_core.graph.csr import Block, Graph
-from prodmatch_core.testing.benches.samplers import graph, wanted
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.answers import difference
+from prodmatch_core.testing.benches.samplers import flat, graph, wanted
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds
 
@@ -135,6 +137,18 @@ def check_graph_is_not_written_to(subject: Subject) -> None:
     for field in attrs.fields(Graph):
         if not np.array_equal(getattr(held, field.name), getattr(before, field.name)):
             raise Nonconformance(f"the sampler writes to the graph's {field.name}. Work on a copy.")
+
+
+def check_any_thread_draws_the_same(subject: Subject) -> None:
+    """The same seed draws the same blocks in whichever thread: batches are gathered by several."""
+    here = [flat(blocks) for blocks in _draws(subject)]
+    with ThreadPoolExecutor(1) as thread:
+        there = [flat(blocks) for blocks in thread.submit(_draws, subject).result()]
+    if any(difference(one, other) for one, other in zip(here, there, strict=True)):
+        raise Nonconformance(
+            "another thread draws other blocks from the same seed. Draw from the generator that is given, and from "
+            "nothing that a thread has for itself."
+        )
 
 
 def _draws(subject: Subject) -> list[Sequence[Block]]:

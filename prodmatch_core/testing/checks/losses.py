@@ -7,7 +7,7 @@ from torch import Tensor
 
 from prodmatch_core.components.loss import Loss, Output, PointwiseLoss
 from prodmatch_core.testing.benches.losses import LABELS, WIDTH, gradients, made_output, of_items, output
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.subject import Subject
 
 ROWS = 8

@@ -10,7 +10,7 @@ from prodmatch_core.evaluation.evaluated import Evaluated
 from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.records import MeasureSpec
 from prodmatch_core.testing.benches.measures import PRODUCTS, QUERIES, found, measure_of, of_neighbours, value
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.testing.worlds import BINARY
 from prodmatch_core.training import seeds

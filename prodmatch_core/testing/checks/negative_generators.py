@@ -9,7 +9,7 @@ import torch
 from prodmatch_core.components.calibrator import positive_classes
 from prodmatch_core.components.negatives import KnownPairs, Mixed, RowGenerator
 from prodmatch_core.data.corpus import Examples
-from prodmatch_core.testing.benches.bench import difference
+from prodmatch_core.testing.answers import difference
 from prodmatch_core.testing.benches.negatives import (
     answer_of,
     batch,
@@ -19,7 +19,7 @@ from prodmatch_core.testing.benches.negatives import (
     of_rows,
     refreshed,
 )
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds
 

@@ -7,10 +7,10 @@ import torch
 
 from prodmatch_core.components.node_encoder import NodeEncoder
 from prodmatch_core.graph.messages import all_neighbours
+from prodmatch_core.testing.answers import difference, near
 from prodmatch_core.testing.benches import nodes
-from prodmatch_core.testing.benches.bench import difference, near
 from prodmatch_core.testing.benches.encoders import unchanged_mode
-from prodmatch_core.testing.kit import Nonconformance, Skipped
+from prodmatch_core.testing.outcomes import Nonconformance, Skipped
 from prodmatch_core.testing.saved import saved_and_loaded
 from prodmatch_core.testing.subject import Subject
 from prodmatch_core.training import seeds

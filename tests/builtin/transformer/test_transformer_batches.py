@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from prodmatch_core.builtin.token_batches import (
+from prodmatch_core.tokens.batches import (
     FIRST,
     SECOND,
     Inputs,
@@ -19,7 +19,7 @@ from prodmatch_core.builtin.token_batches import (
     overlap,
     truncate,
 )
-from prodmatch_core.builtin.tokenizer import train_tokenizer
+from prodmatch_core.tokens.tokenizer import train_tokenizer
 
 QUERIES = ["red running shoes", "iphone case", "スマホケース", "niño"]
 PRODUCTS = [
@@ -184,7 +184,7 @@ def test_a_batch_of_no_pairs_is_empty() -> None:
 def test_tokenising_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = train_tokenizer(PRODUCTS, 320)
     whole = Tokens.of(PRODUCTS, tokenizer, 5)
-    monkeypatch.setattr("prodmatch_core.builtin.token_batches.CHUNK", 3)
+    monkeypatch.setattr("prodmatch_core.tokens.batches.CHUNK", 3)
     parts = Tokens.of(PRODUCTS, tokenizer, 5)
     assert np.array_equal(whole.values, parts.values)
     assert whole.offsets.tolist() == parts.offsets.tolist()

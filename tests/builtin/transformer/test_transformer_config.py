@@ -7,8 +7,7 @@ import attrs
 import pytest
 
 from prodmatch_core.builtin.transformer_config import TransformerConfig
-from prodmatch_core.data.texts import PRODUCT_FIELDS
-from prodmatch_core.fields import field_docs
+from prodmatch_core.fields import PRODUCT_FIELDS, field_docs
 
 
 def test_every_text_column_of_a_product_can_be_read_and_no_other() -> None:

@@ -7,8 +7,8 @@ import torch
 
 from prodmatch_core.builtin.language_model import LanguageModel
 from prodmatch_core.builtin.masked_language import CHOSEN, MASK, mask_tokens, pretrain
-from prodmatch_core.builtin.tokenizer import SPECIAL_TOKENS, train_tokenizer
 from prodmatch_core.builtin.transformer import TransformerEncoder
+from prodmatch_core.tokens.tokenizer import SPECIAL_TOKENS, train_tokenizer
 
 TEXTS = ["red running shoes for men", "blue phone case", "red phone case", "blue running shoes"] * 8
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from prodmatch_core.builtin.tokenizer import LONGEST_TOKEN, SPECIAL_TOKENS, train_tokenizer, unknown_token
+from prodmatch_core.tokens.tokenizer import LONGEST_TOKEN, SPECIAL_TOKENS, train_tokenizer, unknown_token
 
 TEXTS = [
     "スマホケース 手帳型 iPhone15ケース 防水",

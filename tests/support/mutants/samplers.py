@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import Any, Self
 
 import attrs
@@ -155,6 +156,18 @@ class Writes(Healthy):
         return cls(config, graph)
 
 
+class OfItsThread(Healthy):
+    """another thread draws other blocks from the same seed. Draw from the generator that is given, and from nothing that a
+    thread has for itself.
+    """
+
+    def sample(
+        self, seeds: np.ndarray, rng: np.random.Generator, exclude: np.ndarray | None = None
+    ) -> list[Block]:
+        main = threading.current_thread() is threading.main_thread()
+        return super().sample(seeds, rng if main else np.random.default_rng(rng.integers(9) + 1), exclude)
+
+
 def sampler(check: str, factory: Any) -> Mutant:
     return mutant(check, GraphSamplerSpec, factory, config=Fanouts, needs={"engagements"}, gives={"blocks"})
 
@@ -172,4 +185,5 @@ MUTANTS = [
     sampler("frequencies_are_as_declared", ByWeight),
     sampler("frequencies_are_as_declared", Unsure),
     sampler("graph_is_not_written_to", Writes),
+    sampler("any_thread_draws_the_same", OfItsThread),
 ]

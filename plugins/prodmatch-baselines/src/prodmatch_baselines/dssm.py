@@ -14,10 +14,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from prodmatch_baselines.plugin import DSSMConfig
-from prodmatch_core.builtin.hashing import Grams, hash_texts
 from prodmatch_core.builtin.ngram import NgramTexts
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Prepared
 from prodmatch_core.data.corpus import Corpus
+from prodmatch_core.tokens.hashing import Grams, hash_texts
 
 LETTERS = 3
 "Letters of an n-gram, word boundaries included (the paper's word hashing, section 3.2)."

@@ -14,7 +14,7 @@ from prodmatch_baselines.plugin import LexicalGBDTConfig
 from prodmatch_core.components.encoder import FitData, SelfFittingEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.data.lexical import FEATURE_NAMES, WordFrequencies, overlap_features
-from prodmatch_core.rundir import write_arrays
+from prodmatch_core.writing import write_arrays
 
 WORDS = "words.safetensors"
 

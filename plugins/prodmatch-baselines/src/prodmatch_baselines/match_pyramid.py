@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prodmatch_baselines.plugin import MatchPyramidConfig
-from prodmatch_core.builtin.token_table import TokenTable
 from prodmatch_core.components.encoder import Batch, Encoding, FitData, Prepared, States, TwoSidedEncoder
 from prodmatch_core.data.corpus import Corpus
+from prodmatch_core.tokens.table import TokenTable
 
 CHANNELS = 3
 

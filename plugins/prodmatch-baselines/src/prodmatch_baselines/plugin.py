@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import attrs
 
 from prodmatch_core import hookimpl
-from prodmatch_core.builtin.token_fields import TokenFields
 from prodmatch_core.fields import at_least, below_one, between, list_of, positive, unit_interval
 from prodmatch_core.records import EncoderSpec
+from prodmatch_core.tokens.fields import TokenFields
 
 TEXTS = ("title", "brand", "color", "bullets", "description")
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from prodmatch_blade.configs import AdaptiveConfig
 from prodmatch_blade.walks import WALK
+from prodmatch_core.components.neighbour_sampler import NeighbourSampler
 from prodmatch_core.graph.csr import Graph
-from prodmatch_core.graph.sampling import NeighbourSampler
 
 
 class AdaptiveSampler(NeighbourSampler):

@@ -67,9 +67,14 @@ def prodmatch_graph_samplers() -> Iterator[GraphSamplerSpec]:
 
 @hookimpl
 def prodmatch_commands() -> Iterator[CommandSpec]:
-    """Return the command that recommends."""
+    """Return the commands that recommend, and that keep vectors up to date."""
     yield CommandSpec(
         name="recommend",
         summary="Rank what is bought after a product, with titles.",
         factory="prodmatch_blade.commands.recommend:recommend",
+    )
+    yield CommandSpec(
+        name="refresh",
+        summary="Bring a run's product vectors up to date: what changed, and what reads it.",
+        factory="prodmatch_blade.commands.refresh:refresh",
     )

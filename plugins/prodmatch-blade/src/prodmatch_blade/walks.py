@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from prodmatch_core.graph.csr import Graph
-from prodmatch_core.graph.kernels import below, unit
+from prodmatch_core.graph.kernels import below, one_of_many, unit
 
 WALK = "walk"
 "Relation of the edges to ends of walks."
@@ -39,7 +39,7 @@ def walked(
         steps: of each walk.
         restart: chance to go back to the start before a step.
         two_sided: whether a node has places 2n and 2n + 1.
-        rng: source of the walks.
+        rng: source of the walks, from which every node has its own.
     """
     state = rng.integers(2**63, size=1).astype(np.uint64)
     source, target, visits, via = _walk(
@@ -82,6 +82,7 @@ def _walk(
             room += upto - degree
     source, target = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
     share, via = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.int64)
+    own = np.empty(1, dtype=np.uint64)
     counts, through = np.zeros(nodes, dtype=np.int64), np.empty(nodes, dtype=np.int64)
     seen = np.empty(walks * steps, dtype=np.int64)
     made = 0
@@ -91,18 +92,20 @@ def _walk(
             continue
         for edge in range(first, end):
             counts[targets[edge]] = -1  # neighbours already
+        # A node's walks are its own: an edge more elsewhere leaves them as they are.
+        own[0] = one_of_many(state[0], node)
         twin = node ^ 1 if two_sided else node
         found = 0
         for _ in range(walks):
             current, hop = node, np.int64(-1)
             for _ in range(steps):
-                if hop >= 0 and unit(state) < restart:
+                if hop >= 0 and unit(own) < restart:
                     current, hop = node, np.int64(-1)
                 degree = offsets[current + 1] - offsets[current]
                 if degree == 0:
                     current, hop = node, np.int64(-1)
                     degree = end - first
-                reached = targets[offsets[current] + below(state, degree)]
+                reached = targets[offsets[current] + below(own, degree)]
                 if hop < 0:
                     hop = reached
                 # Where a node has two places, walks go on from the same side of the node that was reached.

@@ -23,6 +23,9 @@ METHODS = (
 )
 "The methods, in the order in which they were published; `exact` and `signals` are derived here."
 
+FORMS = ("direct", "factored", "settled")
+"How `signals` finds the chance that a first label of 0 is a conversion to come."
+
 AT_ONCE = ("fnw", "fnc", "oracle")
 "Methods whose first label comes with the event, whatever the waiting window."
 
@@ -39,7 +42,15 @@ class ImportanceConfig:
     method: str = attrs.field(default="exact", validator=one_of(*METHODS))
     """Which stream is learnt from, and how its rows are weighed. `vanilla` corrects nothing; `oracle` knows every label
     at once, which nobody does: the two ends of the scale. `signals` weighs by what was done before the label settled,
-    the events' `engaged_at`."""
+    the events' `engaged_at`. `fsiw` and `dfm`, made for training anew on all that is known, are approximations here:
+    training is read as one picture taken when it ends, every later event once, after `wait`, and a conversion after
+    that never reaches the served model; `fsiw` learns its chances from an earlier moment of each event, and from the
+    picture too; `dfm` assumes exponential delays, and its chance is that of a conversion at any time, however late."""
+    form: str = attrs.field(default="direct", validator=one_of(*FORMS))
+    """How `signals` finds the chance that a first label of 0 is a conversion to come. `direct`: one model reads the
+    event and its signal. `factored`: P(engages | event) times P(converts | engages, event); once a signal is there, the
+    second alone. `settled`: as `factored`, for shops where nothing converts without a signal and every signal comes
+    before the first label; rows without one have weight 1. Other methods read no signals."""
     wait: float = attrs.field(default=1.0, validator=non_negative)
     "Hours between an event and its first label; `fnw`, `fnc` and `oracle` do not wait."
     clip: float = attrs.field(default=10.0, validator=positive)

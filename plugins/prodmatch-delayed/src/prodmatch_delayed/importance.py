@@ -13,8 +13,8 @@ from prodmatch_core.components.loss import LEAST_WEIGHT, Learnt, Loss, Output
 from prodmatch_core.data.streams import EventLog, Stream
 from prodmatch_delayed.configs import ImportanceConfig
 from prodmatch_delayed.notes import Notes
-from prodmatch_delayed.streams import FRESH, LATE, SETTLED, stream_of
-from prodmatch_delayed.weights import Seen, Terms, row_losses, told_twice
+from prodmatch_delayed.streams import ENGAGED, FRESH, LATE, SETTLED, stream_of
+from prodmatch_delayed.weights import Seen, Terms, genuine_of, row_losses, told_twice
 
 RATE = "log_rate"
 READS: Mapping[str, tuple[str, ...]] = {
@@ -24,9 +24,14 @@ READS: Mapping[str, tuple[str, ...]] = {
     "defuse": ("late", "genuine"),
     "dfm": (RATE,),
     "exact": ("genuine",),
-    "signals": ("genuine",),
 }
 "Weight models of each method; the others have none."
+SIGNALS: Mapping[str, tuple[str, ...]] = {
+    "direct": ("genuine",),
+    "factored": ("engages", "redeems"),
+    "settled": ("redeems",),
+}
+"Weight models of each form of `signals`."
 RATES = (-12.0, 8.0)
 "Bounds of the logarithm of DFM's conversions an hour."
 
@@ -42,7 +47,7 @@ class ImportanceLoss(Loss):
         super().__init__()
         self.config = config
         self.notes = Notes(config.clip)
-        self.reads = READS.get(config.method, ())
+        self.reads = SIGNALS[config.form] if config.method == "signals" else READS.get(config.method, ())
         extra = {"signals": 3, "fsiw": 1}.get(config.method, 0)
         self.models = nn.ModuleDict(
             {
@@ -64,7 +69,7 @@ class ImportanceLoss(Loss):
         Raises:
             DataError: the method needs a window of attribution and the log has none.
         """
-        return stream_of(log, self.config.method, self.config.wait)
+        return stream_of(log, self.config.method, self.config.wait, self.config.form)
 
     def figures(self) -> Mapping[str, Any]:
         """Return what was noted of weights and arrivals since last asked (`notes.Notes`)."""
@@ -82,6 +87,9 @@ class ImportanceLoss(Loss):
                 return _mean(plain, weights)
             facts, said = output.facts, self._said(output)
             chances = {name: values.detach().sigmoid() for name, values in said.items() if name != RATE}
+            if "redeems" in chances:
+                redeems, engages = chances.pop("redeems"), chances.pop("engages", None)
+                chances["genuine"] = genuine_of(_there(facts), engages, redeems)
             seen = Seen(
                 logit,
                 positive,
@@ -114,9 +122,9 @@ class ImportanceLoss(Loss):
             vectors = vectors.detach()
         facts = output.facts
         if self.config.method == "signals":
-            there = (facts["signal"] >= 0).float()
+            there = _there(facts).float()
             since = torch.log1p((facts["elapsed"] - facts["signal"]).clamp_min(0) * there)
-            until = torch.log1p(facts["signal"].clamp_min(0))
+            until = torch.log1p(facts["signal"].clamp_min(0)) * there
             vectors = torch.cat([vectors, torch.stack([there, since, until], dim=1)], dim=1)
         elif self.config.method == "fsiw":
             vectors = torch.cat([vectors, torch.log1p(facts["elapsed"])[:, None]], dim=1)
@@ -146,9 +154,32 @@ class ImportanceLoss(Loss):
         if name == "genuine":
             # Of rows first labelled 0, those that stay 0: the odds of a late conversion are 1 - genuine.
             return _mean(torch.where(late, *told_twice(-values)), weights * (~positive | late))
+        if name in ("engages", "redeems"):
+            return self._by_signal(name, values, positive, facts, weights)
         told_now = (kind == FRESH).float()
         each = functional.binary_cross_entropy_with_logits(values, told_now, reduction="none")
         return _mean(each, weights * positive)
+
+    def _by_signal(
+        self, name: str, values: Tensor, positive: Tensor, facts: Mapping[str, Tensor], weights: Tensor
+    ) -> Tensor:
+        """Return the mean loss of one of the two models that reach a conversion by way of a signal.
+
+        Cases of `engages` are first labels 0 without a signal, told again when one comes, at the latest with the
+        conversion. Cases of `redeems` are signals before the conversion, told again when it comes.
+        """
+        late, came, there = facts["kind"] == LATE, facts["kind"] == ENGAGED, _there(facts)
+        first = (facts["kind"] == FRESH) & ~positive
+        again, case = told_twice(values)
+        if name == "engages":
+            alone = late & (facts["signal"] < 0)
+            return _mean(torch.where(came | alone, again, case), weights * (came | alone | (first & ~there)))
+        if self.config.form == "settled":
+            return _mean(torch.where(late, again, case), weights * (there & (first | late)))
+        # A conversion without an earlier sign is a case and its conversion at once.
+        alone = late & (facts["signal"] < 0)
+        each = torch.where(late, again, case) + torch.where(alone, case, torch.zeros_like(case))
+        return _mean(each, weights * (late | came | (first & there)))
 
     @torch.no_grad()
     def _note(self, seen: Seen, terms: Terms, trains: Tensor) -> None:
@@ -156,6 +187,12 @@ class ImportanceLoss(Loss):
         assert seen.delay is not None
         weight = terms.towards + terms.against
         self.notes.add(seen.kind, seen.positive, seen.delay, weight, trains, hidden)
+
+
+def _there(facts: Mapping[str, Tensor]) -> Tensor:
+    """Return whether a signal was there by the first label, (n,) bool."""
+    signal = facts["signal"]
+    return (signal >= 0) & (signal <= facts["elapsed"]) & (facts["kind"] != ENGAGED)
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

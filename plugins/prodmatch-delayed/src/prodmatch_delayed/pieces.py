@@ -72,7 +72,9 @@ def pieces(path: Path, window: int, size: int = PIECE) -> Iterator[Piece]:
         yield Piece(frame["event_id"] if "event_id" in frame.columns else None, part)
 
 
-def streamed(parts: Iterator[Part], method: str, wait: float, window: int) -> Iterator[Rows]:
+def streamed(
+    parts: Iterator[Part], method: str, wait: float, window: int, form: str = "direct"
+) -> Iterator[Rows]:
     """Yield a method's rows in order of time; what is kept waiting is what is not known yet.
 
     Args:
@@ -80,13 +82,14 @@ def streamed(parts: Iterator[Part], method: str, wait: float, window: int) -> It
         method: one of `configs.METHODS`.
         wait: hours until the first label.
         window: microseconds in which a conversion counts; 0: whenever it comes.
+        form: of `signals`, one of `configs.FORMS`.
 
     Raises:
         DataError: the method needs a window of attribution and there is none.
     """
     waiting: list[Rows] = []
     for part in parts:
-        rows = Rows.joined([*waiting, rows_of(part, method, wait, window, trained=0)])
+        rows = Rows.joined([*waiting, rows_of(part, method, wait, window, 0, form)])
         # Rows of later events are known at the last of these or after it.
         due = rows.at < part.shown[-1]
         waiting = [rows.take(~due)]
@@ -102,7 +105,7 @@ def frame_of(rows: Rows) -> pl.DataFrame:
             "event": rows.event,
             "at": pl.Series(rows.at).cast(pl.Datetime("us")),
             "converted": rows.label == CONVERTED,
-            "kind": pl.Series(np.array(["fresh", "late", "settled"])[rows.kind]),
+            "kind": pl.Series(np.array(["fresh", "late", "settled", "engaged"])[rows.kind]),
             "elapsed": rows.elapsed,
             "delay": rows.delay,
             "signal": pl.Series(rows.signal).set(pl.Series(rows.signal < 0), None),

@@ -16,8 +16,9 @@ from prodmatch_core.data.describing.delay_laws import Times, fit_delay_laws
 from prodmatch_core.records import Section
 from prodmatch_core.report import formats
 from prodmatch_core.report.data_charts import delay_chart
-from prodmatch_core.rundir import Run, write_parquet
+from prodmatch_core.rundir import Run
 from prodmatch_core.training.course import STREAM
+from prodmatch_core.writing import write_parquet
 from prodmatch_delayed import drift
 from prodmatch_delayed.by_hour import Said, relative, said_by
 from prodmatch_delayed.charts import Line, over_time, weight_bars

@@ -4,9 +4,23 @@ With e the waiting window and T the window of attribution, a row is
 
 - fresh: the event's first label, known at e after it (at the event itself for methods that do not wait);
 - late: a conversion after that, told again as a positive when it comes;
-- settled: the event once more with its final label, at T.
+- settled: the event once more with its final label, at T;
+- engaged: a signal that comes after the first label, told when it comes, to weight models alone.
 
 ES-DFM: arXiv 2012.03245, section 4.1. FNW: arXiv 1907.06558, section 3. DEFER: arXiv 2104.14121, section 4.1.
+
+FSIW (arXiv 2002.02068) and DFM (Chapelle, KDD 2014) were written for training anew on everything known by then. Gone
+through in time they are approximations, in these points:
+
+- Training is told as one picture, taken when it ends: labels as known then, each with the hours its event was watched,
+  at most T. An event whose first label was not due by then, and every later one, is told once, after e. Its late
+  conversion never reaches the served model. (The streams of ES-DFM's authors tell it once too, at the end of its hour.)
+- FSIW's weight models learn from training as it was at an earlier moment, a different one for each event, where the
+  paper takes one moment for all. What came after that moment is told up to the end of training, and in the hours after
+  it. The picture itself is read by them too, and what comes after it is not told again: for events watched for less
+  than T they expect somewhat too few late conversions.
+- DFM's p is the chance to convert at any time, under an exponential delay. It is served as it is, though conversions
+  after T do not count, so it states too much where many come after T.
 """
 
 from __future__ import annotations
@@ -20,7 +34,7 @@ from prodmatch_core.data.streams import CONVERTED, HOUR, NEVER, NOT_CONVERTED, E
 from prodmatch_core.errors import DataError
 from prodmatch_delayed.configs import AT_ONCE
 
-FRESH, LATE, SETTLED = 0, 1, 2
+FRESH, LATE, SETTLED, ENGAGED = 0, 1, 2, 3
 "Kinds of rows."
 ABSENT = -1.0
 "Hours to a signal that was not there when the row was known."
@@ -35,10 +49,11 @@ class Rows:
         event: int64 rows of the log.
         label: int64 CONVERTED or NOT_CONVERTED.
         at: int64 moment it was known.
-        kind: int64 FRESH, LATE or SETTLED.
+        kind: int64 FRESH, LATE, SETTLED or ENGAGED.
         elapsed: float32 hours the event had been watched when it was first labelled.
         delay: float32 hours to the conversion, where the row tells of one.
         signal: float32 hours from the event to its first signal, as known at the first label; ABSENT where none was.
+            Where signals are told as they come, as known at the row's own moment.
         trains: float32, 1 where the row trains the served model, 0 where it trains weight models alone.
     """
 
@@ -89,25 +104,26 @@ class Part:
         return Part(self.event[rows], self.shown[rows], self.converted[rows], self.engaged[rows])
 
 
-def stream_of(log: EventLog, method: str, wait: float) -> Stream:
+def stream_of(log: EventLog, method: str, wait: float, form: str = "direct") -> Stream:
     """Return the stream of a method over a whole log.
 
     Args:
         log: what happened.
         method: one of `configs.METHODS`.
         wait: hours until the first label.
+        form: of `signals`, one of `configs.FORMS`.
 
     Raises:
         DataError: the method needs a window of attribution and the log has none.
     """
     part = Part(np.arange(len(log)), log.shown, log.converted, log.engaged)
-    rows = rows_of(part, method, wait, log.window, int(log.begins[0])).in_order()
+    rows = rows_of(part, method, wait, log.window, int(log.begins[0]), form).in_order()
     names = ("kind", "elapsed", "delay", "signal", "trains")
     facts = {name: getattr(rows, name) for name in names}
     return Stream(rows.event, rows.label, rows.at, facts, oracle=method == "oracle")
 
 
-def rows_of(part: Part, method: str, wait: float, window: int, trained: int) -> Rows:
+def rows_of(part: Part, method: str, wait: float, window: int, trained: int, form: str = "direct") -> Rows:
     """Return a method's rows for some events, in no order.
 
     Args:
@@ -117,6 +133,7 @@ def rows_of(part: Part, method: str, wait: float, window: int, trained: int) -> 
         window: microseconds in which a conversion counts; 0: whenever it comes.
         trained: moment at which training ends and the stream begins; methods of one row an event look at all of
             training from there.
+        form: of `signals`, one of `configs.FORMS`; `factored` tells signals as they come.
 
     Raises:
         DataError: the method needs a window of attribution and there is none.
@@ -139,6 +156,8 @@ def rows_of(part: Part, method: str, wait: float, window: int, trained: int) -> 
         settled = part.take(settles)
         final = np.where(settled.converted < NEVER, CONVERTED, NOT_CONVERTED)
         parts.append(_rows(settled, final, settled.shown + window, SETTLED, elapsed[settles]))
+    elif method == "signals" and form == "factored":
+        parts += [_engaged(part, elapsed), _late(part, elapsed, told=True)]
     else:
         parts.append(_late(part, elapsed))
     return Rows.joined(parts)
@@ -150,11 +169,23 @@ def _first(part: Part, elapsed: np.ndarray, trains: float = 1.0) -> Rows:
     return _rows(part, np.where(part.converted <= at, CONVERTED, NOT_CONVERTED), at, FRESH, elapsed, trains)
 
 
-def _late(part: Part, elapsed: np.ndarray, trains: float = 1.0) -> Rows:
-    """Return the conversions that come later than `elapsed` microseconds after their event."""
+def _late(part: Part, elapsed: np.ndarray, trains: float = 1.0, told: bool = False) -> Rows:
+    """Return the conversions that come later than `elapsed` microseconds after their event.
+
+    With `told`, each also says what signal there had been by then.
+    """
     rows = np.flatnonzero((part.converted > part.shown + elapsed) & (part.converted < NEVER))
     late = part.take(rows)
-    return _rows(late, np.full(len(rows), CONVERTED), late.converted, LATE, elapsed[rows], trains)
+    known = late.converted - 1 if told else None
+    return _rows(late, np.full(len(rows), CONVERTED), late.converted, LATE, elapsed[rows], trains, known)
+
+
+def _engaged(part: Part, elapsed: np.ndarray) -> Rows:
+    """Return the signals that come later than `elapsed` microseconds after their event, and before a conversion."""
+    rows = np.flatnonzero((part.engaged > part.shown + elapsed) & (part.engaged < part.converted))
+    moved = part.take(rows)
+    label = np.full(len(rows), NOT_CONVERTED)
+    return _rows(moved, label, moved.engaged, ENGAGED, elapsed[rows], 0.0, moved.engaged)
 
 
 def _snapshot(part: Part, method: str, e: int, window: int, trained: int) -> Rows:
@@ -180,11 +211,17 @@ def _snapshot(part: Part, method: str, e: int, window: int, trained: int) -> Row
 
 
 def _rows(
-    part: Part, label: np.ndarray, at: np.ndarray, kind: int, elapsed: np.ndarray, trains: float = 1.0
+    part: Part,
+    label: np.ndarray,
+    at: np.ndarray,
+    kind: int,
+    elapsed: np.ndarray,
+    trains: float = 1.0,
+    known: np.ndarray | None = None,
 ) -> Rows:
     n = len(label)
     delay = np.where(label == CONVERTED, part.converted - part.shown, 0)
-    there = part.engaged <= part.shown + elapsed
+    there = part.engaged <= (part.shown + elapsed if known is None else known)
     signal = np.where(there, (part.engaged - part.shown) / HOUR, ABSENT)
     return Rows(
         event=part.event,

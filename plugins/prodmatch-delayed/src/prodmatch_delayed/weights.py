@@ -105,6 +105,21 @@ def importance(method: str, seen: Seen) -> Terms:
     return Terms(torch.where(seen.positive, positive, none), torch.where(seen.positive, none, negative))
 
 
+def genuine_of(there: Tensor, engages: Tensor | None, redeems: Tensor) -> Tensor:
+    """Return P(never converts | x, signals, first label 0) by way of the signal, (n,) float32 in 0..1.
+
+    P(converts late | x) = P(engages | x) P(converts | engages, x), where a conversion counts as a sign of its own. Once
+    the signal is there, only the second is open.
+
+    Args:
+        there: (n,) bool, whether a signal was there by the first label.
+        engages: (n,) chance that one comes later, of rows without; None: none does, so these rows stay 0 for certain.
+        redeems: (n,) chance that a case with a signal converts after its first label.
+    """
+    without = torch.ones_like(redeems) if engages is None else 1 - engages * redeems
+    return torch.where(there, 1 - redeems, without)
+
+
 def told_twice(logit: Tensor) -> tuple[Tensor, Tensor]:
     """Return the losses of a 1 and of a 0, (n,) each, where every case is told as 0 and, if it is one, again as 1.
 

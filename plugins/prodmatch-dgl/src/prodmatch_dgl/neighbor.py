@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
@@ -13,16 +13,13 @@ from prodmatch_core.graph.csr import Block, Graph
 from prodmatch_dgl.configs import NeighborConfig
 from prodmatch_dgl.library import dgl, dgl_graph
 
-_TURN = threading.Lock()
-"DGL has one source of random numbers for the process: a batch seeds it and draws before another does."
+_DRAWING = ThreadPoolExecutor(1, "dgl-drawing", initializer=dgl.utils.set_num_threads, initargs=(1,))
+"""DGL gives every thread random numbers of its own, and what a seed makes of them depends on which thread it is. So one
+thread draws for all, without helpers, one batch after the other."""
 
 
 class NeighborSampler(GraphSampler):
-    """Draws neighbours without replacement.
-
-    The same seed gives the same blocks on a machine with the same number of OpenMP threads: DGL divides a batch among
-    them, and each has its own random numbers.
-    """
+    """Draws neighbours without replacement; may be asked by several threads, and answers them in turn."""
 
     def __init__(self, config: NeighborConfig, graph: Graph) -> None:
         """Copy the graph into DGL's form."""
@@ -58,9 +55,11 @@ class NeighborSampler(GraphSampler):
             raise ValueError("seeds must be different nodes")
         barred = torch.from_numpy(np.unique(exclude)) if exclude is not None and len(exclude) else None
         seed = int(rng.integers(2**31))
-        with _TURN:
-            dgl.seed(seed)
-            _, _, blocks = self.drawing.sample_blocks(self.held, torch.from_numpy(nodes), barred)
+        return _DRAWING.submit(self._draw, seed, torch.from_numpy(nodes), barred).result()
+
+    def _draw(self, seed: int, nodes: torch.Tensor, barred: torch.Tensor | None) -> list[Block]:
+        dgl.seed(seed)
+        _, _, blocks = self.drawing.sample_blocks(self.held, nodes, barred)
         return [_block(block) for block in blocks]
 
     def chances(self, node: int) -> np.ndarray:

@@ -11,16 +11,15 @@ from prodmatch_core.fields import (
     at_least,
     below_one,
     between,
-    list_of,
     non_negative,
     one_of,
     positive,
+    product_fields,
     unit_interval,
 )
 
 SIDES = ("locale", "lengths", "degree")
 "What may be read beside the members' probabilities."
-PRODUCT_FIELDS = ("title", "description", "bullets", "brand", "color")
 _sides = Expected(
     'a list of different words out of "locale", "lengths", "degree"',
     lambda v: len(set(v)) == len(v) and set(v) <= set(SIDES),
@@ -92,7 +91,7 @@ class GraphConfig:
     relation: str = ""
     """Links that are followed: one relation of the engagements, such as `click`; "" all of them; `texts`: every query
     and product is linked to the titles most like it, which needs no engagements."""
-    fields: tuple[str, ...] = attrs.field(default=("title",), validator=list_of(*PRODUCT_FIELDS))
+    fields: tuple[str, ...] = attrs.field(default=("title",), validator=product_fields)
     "Product texts that are read."
     hops: int = attrs.field(default=2, validator=at_least(1))
     "How far texts travel."

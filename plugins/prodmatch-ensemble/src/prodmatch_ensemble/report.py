@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from prodmatch_core.components.aggregator import MemberPredictions, Pairs
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import frame_examples
-from prodmatch_core.data.texts import PRODUCT_FIELDS
+from prodmatch_core.fields import PRODUCT_FIELDS
 from prodmatch_core.predictions import stack
 from prodmatch_core.records import Section
 from prodmatch_core.report import formats

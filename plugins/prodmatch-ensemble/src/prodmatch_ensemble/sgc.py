@@ -18,7 +18,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from prodmatch_core.components.encoder import FitData, SelfFittingEncoder
 from prodmatch_core.data.corpus import Corpus, Examples
 from prodmatch_core.errors import DataError
-from prodmatch_core.rundir import write_arrays
+from prodmatch_core.writing import write_arrays
 from prodmatch_ensemble.configs import GraphConfig
 from prodmatch_ensemble.smoothing import nearest, precomputed, smoothing
 from prodmatch_ensemble.texts import TextVectors

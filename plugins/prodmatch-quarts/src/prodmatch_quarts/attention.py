@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prodmatch_core.builtin.token_table import PAD, TokenTable
 from prodmatch_core.components.encoder import Batch, Encoding, FitData, Prepared, States, TwoSidedEncoder
 from prodmatch_core.data.corpus import Corpus
+from prodmatch_core.tokens.table import PAD, TokenTable
 from prodmatch_quarts.plugin import AttentionConfig
 from prodmatch_quarts.word_by_word import WordByWord
 

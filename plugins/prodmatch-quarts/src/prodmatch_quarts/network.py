@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prodmatch_core.builtin.token_table import TokenTable
-from prodmatch_core.builtin.tokenizer import SPECIAL_TOKENS
 from prodmatch_core.components.encoder import Encoding, States
+from prodmatch_core.tokens.table import TokenTable
+from prodmatch_core.tokens.tokenizer import SPECIAL_TOKENS
 from prodmatch_quarts.attention import last
 from prodmatch_quarts.plugin import VariationalConfig
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from prodmatch_core import hookimpl
-from prodmatch_core.builtin.token_fields import TokenFields
 from prodmatch_core.fields import at_least, below_one, non_negative, one_of, positive, unit_interval
 from prodmatch_core.records import EncoderSpec, NegativeGeneratorSpec, Section
+from prodmatch_core.tokens.fields import TokenFields
 
 if TYPE_CHECKING:
     from prodmatch_core.rundir import Run

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prodmatch_core.builtin.token_batches import Tokens
 from prodmatch_core.components.encoder import (
     Batch,
     Encoding,
@@ -21,6 +20,7 @@ from prodmatch_core.components.encoder import (
     gather_ragged,
     pad_ragged,
 )
+from prodmatch_core.tokens.batches import Tokens
 from prodmatch_core.training.batches import epoch_batches
 from prodmatch_core.training.prediction import evaluating
 from prodmatch_quarts.network import END, PAD, VariationalNetwork

@@ -12,18 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prodmatch_core.builtin.token_batches import Tokens
-from prodmatch_core.builtin.token_fields import TokenFields
-from prodmatch_core.builtin.token_table import TokenTable
 from prodmatch_core.components.encoder import (
     Encoding,
     FitData,
     Prepared,
-    Rereading,
     States,
     TwoSidedEncoder,
 )
 from prodmatch_core.components.negatives import Judge, Mixed, StateGenerator
+from prodmatch_core.tokens.batches import Tokens
+from prodmatch_core.tokens.fields import TokenFields
+from prodmatch_core.tokens.table import Rereading, TokenTable
 from prodmatch_core.training import seeds
 from prodmatch_core.training.prediction import evaluating
 from prodmatch_quarts import pretraining, probes, writing

@@ -11,9 +11,9 @@ import torch
 
 from prodmatch_core.components.negatives import Judge
 from prodmatch_core.data.corpus import Examples
-from prodmatch_core.rundir import write_json, write_parquet
 from prodmatch_core.training import seeds
 from prodmatch_core.training.prediction import evaluating
+from prodmatch_core.writing import write_json, write_parquet
 from prodmatch_quarts import probes
 from prodmatch_quarts.spelling import Spelling
 

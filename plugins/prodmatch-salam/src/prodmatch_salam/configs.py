@@ -32,6 +32,11 @@ class FusionConfig:
     shop has never seen; `transductive` knows what shoppers did after every query."""
     views: tuple[str, ...] = attrs.field(default=("text", "graph"), validator=list_of("text", "graph"))
     "Views that are read; to leave one out says what it is worth."
+    compare: bool = True
+    "Whether there is a further view, of how the two nodes' vectors compare, where both nodes are there."
+    strengths: bool = True
+    """Whether a node's view says how much of each relation the node has, the pair's own edges left out: a mean over
+    neighbours does not tell."""
     width: int = attrs.field(default=128, validator=at_least(8))
     "Size of the views where they meet; a multiple of `heads`."
     heads: int = attrs.field(default=4, validator=at_least(1))
@@ -41,8 +46,8 @@ class FusionConfig:
     node_width: int = attrs.field(default=64, validator=at_least(2))
     "Size of the nodes' first vectors."
     links: int = attrs.field(default=1, validator=at_least(0))
-    """Random pairs beside each pair whose relations `salam.link` is asked to tell in training; 0: the encoder gives no
-    links."""
+    """How many edges of its query, and how many random products, `salam.link` asks about beside each pair in training;
+    0: the encoder gives no links."""
     store: str = ""
     """Folder that keeps node features from run to run, by model and text, mapped into memory; empty: each run computes
     its own."""

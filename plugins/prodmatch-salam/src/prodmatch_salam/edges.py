@@ -114,29 +114,51 @@ def asked_relations(graph: Graph) -> tuple[str, ...]:
     return tuple(name for name in graph.relations if not name.endswith(BACK))
 
 
+def strengths(graph: Graph) -> np.ndarray:
+    """Return by node the weights of its edges of each relation, then their number, (nodes, 2 x relations) float32."""
+    source = np.repeat(np.arange(graph.nodes), graph.degree())
+    return _by_relation(graph, np.arange(graph.edges), source, graph.nodes)
+
+
+def strengths_between(graph: Graph, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return how much of each relation leads from `source[i]` to `target[i]`, as `strengths` counts it.
+
+    Args:
+        graph: its edges.
+        source: (n,) int64 nodes; -1 is none.
+        target: (n,) int64 nodes; -1 is none.
+
+    Returns:
+        (n, 2 x relations) float32.
+    """
+    known = np.flatnonzero((source >= 0) & (target >= 0))
+    found = np.zeros((len(source), 2 * _relations(graph)), dtype=np.float32)
+    pairs, place = np.unique(source[known] * graph.nodes + target[known], return_inverse=True)
+    edge = graph.positions(source[known], target[known])
+    begin = np.searchsorted(graph.offsets, edge, side="right") - 1
+    row = np.searchsorted(pairs, begin * graph.nodes + graph.targets[edge])
+    found[known] = _by_relation(graph, edge, row, len(pairs))[place]
+    return found
+
+
+def _relations(graph: Graph) -> int:
+    return max(len(graph.relations), 1)
+
+
+def _by_relation(graph: Graph, edge: np.ndarray, row: np.ndarray, rows: int) -> np.ndarray:
+    """Return the weights and the number of edges of each relation by row, (rows, 2 x relations) float32."""
+    relations = _relations(graph)
+    kind = np.zeros(len(edge), dtype=np.int64) if graph.relation is None else graph.relation[edge]
+    cell, cells = row * relations + kind, rows * relations
+    sums = (np.bincount(cell, weights=weight, minlength=cells) for weight in (graph.weights[edge], None))
+    return np.concatenate([found.reshape(rows, relations) for found in sums], axis=1).astype(np.float32)
+
+
 def relations_between(graph: Graph, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return which relations hold from `source[i]` to `target[i]`, (n, asked relations) float32 of 0 and 1."""
-    wanted = source * graph.nodes + target
-    pairs, place = np.unique(wanted, return_inverse=True)
-    held = np.zeros((len(pairs), len(asked_relations(graph))), dtype=np.float32)
-    edge = graph.positions(source, target)
-    begin = np.searchsorted(graph.offsets, edge, side="right") - 1
-    kind = np.zeros(len(edge), dtype=np.int64) if graph.relation is None else graph.relation[edge]
-    forward = kind < held.shape[1]
-    row = np.searchsorted(pairs, (begin * graph.nodes + graph.targets[edge])[forward])
-    held[row, kind[forward]] = 1
-    return held[place]
-
-
-def joined(graph: Graph, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return whether there is an edge of any kind between two nodes, either way, (n,) bool."""
-    found = np.zeros(len(source), dtype=bool)
-    for one, other in ((source, target), (target, source)):
-        wanted = one * graph.nodes + other
-        edge = graph.positions(one, other)
-        begin = np.searchsorted(graph.offsets, edge, side="right") - 1
-        found |= np.isin(wanted, begin * graph.nodes + graph.targets[edge])
-    return found
+    first = _relations(graph)
+    counts = strengths_between(graph, source, target)[:, first : first + len(asked_relations(graph))]
+    return (counts > 0).astype(np.float32)
 
 
 def degrees(graph: Graph, nodes: np.ndarray) -> np.ndarray:

@@ -18,20 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, Links, Prepared
-from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder
+from prodmatch_core.components.node_encoder import GraphShape, NodeEncoder, embed_all
 from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.graph.files import map_arrays
-from prodmatch_core.graph.messages import embed_all, unpack
+from prodmatch_core.graph.messages import unpack
 from prodmatch_core.graph.surroundings import Surroundings
-from prodmatch_core.rundir import write_arrays, write_json
+from prodmatch_core.writing import write_arrays, write_json
 from prodmatch_salam import edges
 from prodmatch_salam.attention import ViewAttention
 from prodmatch_salam.configs import FusionConfig
 from prodmatch_salam.features import Features, node_features
 from prodmatch_salam.pairs import PairsInGraph
 
-TEXT, QUERY, PRODUCT = range(3)
-"The views in their order."
 FEATURES, TOLD = "features.safetensors", "fusion.json"
 SMALLEST_SPREAD = 1e-6
 
@@ -44,6 +42,8 @@ class FusionEncoder(Encoder):
 
     mean: Tensor
     spread: Tensor
+    usual: Tensor
+    scatter: Tensor
 
     def __init__(
         self,
@@ -72,9 +72,12 @@ class FusionEncoder(Encoder):
         self.token_budget = text.token_budget
         self.pairs = "pairs" in config.text.gives
         size = text.width if self.pairs else 4 * text.width
-        self.fuse = ViewAttention(
-            [size, network.width, network.width], config.width, config.heads, config.dropout
-        )
+        told = self.strengths.shape[1] if config.strengths else 0
+        sizes = [size, network.width + told, network.width + told]
+        sizes += [2 * network.width] if config.compare else []
+        self.fuse = ViewAttention(sizes, config.width, config.heads, config.dropout)
+        self.register_buffer("usual", torch.zeros(told))
+        self.register_buffer("scatter", torch.ones(told))
         # Averaged states have much in common; what tells nodes apart is how they differ from the average.
         self.register_buffer("mean", torch.zeros(features.width))
         self.register_buffer("spread", torch.ones(features.width))
@@ -105,6 +108,10 @@ class FusionEncoder(Encoder):
             table = features.take(np.arange(len(features.rows)))
             made.mean.copy_(torch.from_numpy(table.mean(axis=0)))
             made.spread.copy_(torch.from_numpy(table.std(axis=0)).clamp_min(SMALLEST_SPREAD))
+            if config.strengths:
+                logs = np.log1p(made.strengths)
+                made.usual.copy_(torch.from_numpy(logs.mean(axis=0)))
+                made.scatter.copy_(torch.from_numpy(logs.std(axis=0)).clamp_min(SMALLEST_SPREAD))
         if data.sampler is not None:
             made.sampler = data.sampler.spec.load().build(data.sampler.config, around.graph)
         return made
@@ -148,11 +155,19 @@ class FusionEncoder(Encoder):
             row, half = batch["apart"], len(batch["apart"])
             query = query.index_copy(0, row, alone[:half].to(query.dtype))
             product = product.index_copy(0, row, alone[half:].to(product.dtype))
-        there = torch.stack(
-            [torch.ones_like(batch["query_there"]), batch["query_there"], batch["product_there"]], 1
-        )
-        shown = torch.tensor(["text" in self.config.views, *["graph" in self.config.views] * 2])
-        pair = self.fuse([text, query, product], there & shown.to(there.device))
+        views = [text, query, product]
+        if self.config.strengths:
+            views[1:] = [
+                torch.cat([vector, (batch[f"{side}_strength"] - self.usual) / self.scatter], 1)
+                for side, vector in (("query", query), ("product", product))
+            ]
+        there = [torch.ones_like(batch["query_there"]), batch["query_there"], batch["product_there"]]
+        if self.config.compare:
+            views.append(torch.cat([query * product, (query - product).abs()], dim=1))
+            there.append(batch["query_there"] & batch["product_there"])
+        read = ["text" in self.config.views, *["graph" in self.config.views] * (len(views) - 1)]
+        shown = torch.tensor(read, device=text.device)
+        pair = self.fuse(views, torch.stack(there, 1) & shown)
         return Encoding(pair=pair, links=self._links(batch, table) if drawn else None)
 
     @functools.cached_property
@@ -165,6 +180,11 @@ class FusionEncoder(Encoder):
             )
             for kind, ids in nodes.ids.items()
         }
+
+    @functools.cached_property
+    def strengths(self) -> np.ndarray:
+        """Return how much of each relation nodes have, (nodes, 2 x relations) float32; see `edges.strengths`."""
+        return edges.strengths(self.surroundings.graph)
 
     def node_vectors(self) -> Tensor:
         """Return the vectors of all nodes, (nodes, network.width) float32: computed once for the weights there are."""

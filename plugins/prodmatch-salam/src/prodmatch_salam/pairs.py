@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,7 +15,7 @@ from prodmatch_core.data.corpus import Corpus
 from prodmatch_core.graph.csr import Block, Graph
 from prodmatch_core.graph.messages import all_neighbours, pack
 from prodmatch_salam.apart import pair_blocks
-from prodmatch_salam.edges import joined, relations_between
+from prodmatch_salam.edges import relations_between, strengths_between
 
 if TYPE_CHECKING:
     from prodmatch_salam.fusion import FusionEncoder
@@ -55,7 +55,8 @@ class PairsInGraph:
 
         Returns:
             Beside `text.*`: `query` and `product` (n,) int64 node or -1; `query_there` and `product_there` (n,) bool,
-            whether the node has a neighbour but the other of the pair. Where some pairs have an edge between their
+            whether the node has a neighbour but the other of the pair; `query_strength` and `product_strength` (n, 2 x
+            relations) float32, if the encoder reads them. Where some pairs have an edge between their
             nodes, `apart` (m,) int64 says which, and `apart.*` are blocks with these pairs' own neighbourhoods, as
             `apart.pair_blocks` lays them out.
         """
@@ -64,28 +65,29 @@ class PairsInGraph:
         batch = self._texts(query, product)
         graph = self.encoder.surroundings.graph
         q_there, p_there = has_edges(graph, q), has_edges(graph, p)
-        both = np.flatnonzero((q >= 0) & (p >= 0))
-        own = both[joined(graph, q[both], p[both])]
+        between = (strengths_between(graph, q, p), strengths_between(graph, p, q))
+        own = np.flatnonzero(np.any([strength.any(axis=1) for strength in between], axis=0))
         if len(own):
             blocks = pair_blocks(graph, q[own], p[own], self.encoder.network.layers)
             read = np.bincount(blocks[-1].target, minlength=2 * len(own)) > 0
             q_there[own], p_there[own] = read[: len(own)], read[len(own) :]
             batch |= self._packed(blocks, "apart") | {"apart": torch.from_numpy(own)}
-        return batch | _places(q, p, q_there, p_there)
+        return batch | _places(q, p, q_there, p_there) | self._strengths(q, p, between)
 
     def draw(self, query: Rows, product: Rows, rng: np.random.Generator) -> Batch:
         """Return the pairs with drawn neighbours, without the edges that are asked about.
 
         Returns:
             As `batch`, but `query` and `product` are positions among the seeds of the blocks `drawn.*`. With links,
-            `link_query` and `link_product` (l,) int64 positions and `link_present` (l, relations) float32: the pairs,
-            and for each `config.links` pairs of its query with another's product.
+            `link_query` and `link_product` (l,) int64 positions and `link_present` (l, relations) float32: the pairs;
+            for each, `config.links` edges of its query; and as many pairs of its query with any product of the graph.
+            No edge within any of them is among the drawn ones.
         """
         assert query is not None and product is not None
         encoder, graph = self.encoder, self.encoder.surroundings.graph
         q, p = self.query[query], self.product[product]
         batch = self._texts(query, product)
-        asked = [p, *(p[rng.permutation(len(p))] for _ in range(encoder.config.links))]
+        asked = [p, *self._linked(q, rng), *self._corrupted(len(q), rng)]
         link_q, link_p = np.tile(q, len(asked)), np.concatenate(asked)
         known = (link_q >= 0) & (link_p >= 0)
         link_q, link_p = link_q[known], link_p[known]
@@ -93,7 +95,8 @@ class PairsInGraph:
         seeds = seeds[seeds >= 0]
         if not len(seeds):
             nowhere = np.full(len(q), -1)
-            return batch | _places(nowhere, nowhere, nowhere > 0, nowhere > 0)
+            nothing = self._strengths(nowhere, nowhere, (strengths_between(graph, nowhere, nowhere),) * 2)
+            return batch | _places(nowhere, nowhere, nowhere > 0, nowhere > 0) | nothing
         exclude = encoder.surroundings.between(link_q, link_p)
         if encoder.sampler is None:
             blocks: Sequence[Block] = all_neighbours(graph, seeds, encoder.network.layers, exclude)
@@ -102,14 +105,53 @@ class PairsInGraph:
         read = np.append(np.bincount(blocks[-1].target, minlength=len(seeds)) > 0, False)
         at_q, at_p = _positions(seeds, q), _positions(seeds, p)
         batch |= self._packed(blocks, "drawn") | _places(at_q, at_p, read[at_q], read[at_p])
+        batch |= self._strengths(q, p, (strengths_between(graph, q, p), strengths_between(graph, p, q)))
         if encoder.link is not None and len(link_q):
             batch["link_query"] = torch.from_numpy(_positions(seeds, link_q))
             batch["link_product"] = torch.from_numpy(_positions(seeds, link_p))
             batch["link_present"] = torch.from_numpy(relations_between(graph, link_q, link_p))
         return batch
 
+    def _linked(self, query: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Yield `config.links` times a product that shoppers of each query engaged with, (n,) int64; -1 for none."""
+        graph, (first, end) = self.encoder.surroundings.graph, self._products()
+        there = has_edges(graph, query)
+        start = graph.offsets[np.where(there, query, 0)]
+        count = np.where(there, graph.offsets[np.where(there, query, 0) + 1] - start, 1)
+        for _ in range(self.encoder.config.links if graph.edges else 0):
+            edge = start + (rng.random(len(query)) * count).astype(np.int64)
+            product = graph.targets[np.minimum(edge, graph.edges - 1)]
+            yield np.where(there & (product >= first) & (product < end), product, -1)
+
+    def _corrupted(self, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Yield `config.links` times (count,) products of the graph, each as likely as any other.
+
+        One that the query does have an edge to is no wrong answer: what holds is looked up for every pair asked about.
+        """
+        first, end = self._products()
+        for _ in range(self.encoder.config.links if end > first else 0):
+            yield rng.integers(first, end, count)
+
+    def _products(self) -> tuple[int, int]:
+        """Return the first product's node and the one behind the last's."""
+        nodes = self.encoder.surroundings.nodes
+        return nodes.first("product"), nodes.first("product") + len(nodes.ids["product"])
+
     def _texts(self, query: np.ndarray, product: np.ndarray) -> dict[str, Tensor]:
         return {f"text.{name}": tensor for name, tensor in self.texts.batch(query, product).items()}
+
+    def _strengths(
+        self, query: np.ndarray, product: np.ndarray, between: tuple[np.ndarray, np.ndarray]
+    ) -> dict[str, Tensor]:
+        """Return the logarithms of the nodes' strengths without those between the pair, (n, 2 x relations) float32."""
+        if not self.encoder.config.strengths:
+            return {}
+        batch = {}
+        for side, nodes, own in zip(("query", "product"), (query, product), between, strict=True):
+            whole = np.zeros_like(own)
+            whole[nodes >= 0] = self.encoder.strengths[nodes[nodes >= 0]]
+            batch[f"{side}_strength"] = torch.from_numpy(np.log1p(np.maximum(whole - own, 0)))
+        return batch
 
     def _packed(self, blocks: Sequence[Block], prefix: str) -> dict[str, Tensor]:
         features = torch.from_numpy(self.encoder.features.take(blocks[0].inputs))

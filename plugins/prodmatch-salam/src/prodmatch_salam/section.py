@@ -16,7 +16,7 @@ from prodmatch_core.evaluation.evaluated import Evaluated
 from prodmatch_core.graph.surroundings import Surroundings
 from prodmatch_core.records import Section
 from prodmatch_core.rundir import Run
-from prodmatch_salam.edges import asked_relations, degrees
+from prodmatch_salam.edges import asked_relations, degrees, strengths_between
 
 BUCKETS: Mapping[str, tuple[int, int]] = {
     "none": (0, 0),
@@ -61,7 +61,7 @@ def sections(run: Run) -> Iterator[Section]:
             yield Section(
                 title=f"Texts and graph: {member.name}",
                 html=_html(run, member.name),
-                note="Of the pipeline's decisions on the test split. Neighbours are counted with the pair's own edge.",
+                note="Of the pipeline's decisions on the test split. Neighbours: without the other of the pair.",
             )
 
 
@@ -111,11 +111,15 @@ def test_rows(run: Run) -> tuple[pl.DataFrame, Evaluated]:
 
 
 def neighbours(around: Surroundings, rows: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Return by side how many neighbours the node of each row has, (n,) int64; 0 where there is no node."""
+    """Return by side how many neighbours but the other of the pair the node of each row has, (n,) int64.
+
+    It is 0 where there is no node: what is read as text alone.
+    """
     columns = {"query": "query_id", "product": "product_id"}
-    return {
-        kind: degrees(around.graph, around.nodes.find(kind, rows[column])) for kind, column in columns.items()
-    }
+    nodes = {kind: around.nodes.find(kind, rows[column]) for kind, column in columns.items()}
+    ways = ((nodes["query"], nodes["product"]), (nodes["product"], nodes["query"]))
+    own = np.any([strengths_between(around.graph, *way).any(axis=1) for way in ways], axis=0)
+    return {kind: degrees(around.graph, found) - own for kind, found in nodes.items()}
 
 
 def _html(run: Run, member: str) -> str:
@@ -125,12 +129,14 @@ def _html(run: Run, member: str) -> str:
     rows, evaluated = test_rows(run)
     counts = neighbours(around, rows)
     labels = run.scheme.labels
-    known = " and ".join(f"{(counts[side] > 0).mean():.0%} of their {side} sides" for side in counts)
+    there = [counts[side] > 0 for side in counts]
+    known = [f"{share.mean():.0%}" for share in (*there, np.logical_and(*there))]
     relations = ", ".join(asked_relations(around.graph)) or "none"
     verdict = (
         f"The graph is made of <strong>{escape(NAMES[told['edges']])}</strong>: {around.nodes.count:,} nodes, "
         f"{around.graph.edges // 2:,} edges (relations: {escape(relations)}), read {escape(told['setting'])}. Of the "
-        f"{rows.height:,} test pairs, {known} have a neighbour; the others are read as text alone."
+        f"{rows.height:,} test pairs it says something of the query in {known[0]}, of the product in {known[1]}, of "
+        f"both in {known[2]}; where it says nothing of either, a pair is read as text alone."
     )
     tables = [
         _table(

@@ -8,7 +8,8 @@ from html import escape
 import numpy as np
 
 from prodmatch_core.records import Section
-from prodmatch_core.rundir import Run, write_parquet
+from prodmatch_core.rundir import Run
+from prodmatch_core.writing import write_parquet
 from prodmatch_tcm import segments
 from prodmatch_tcm.drawing import utility_chart
 from prodmatch_tcm.histograms import ClassHistograms

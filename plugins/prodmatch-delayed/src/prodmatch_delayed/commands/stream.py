@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prodmatch_delayed.configs import METHODS
+from prodmatch_delayed.configs import FORMS, METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,14 +49,22 @@ if TYPE_CHECKING:
     metavar="DAYS",
     help="In which a conversion counts. [default: whenever it comes]",
 )
-def stream(events: Path, out: Path, method: str, wait: float, window: float) -> None:
+@click.option(
+    "--form",
+    type=click.Choice(FORMS),
+    default="direct",
+    show_default=True,
+    metavar="NAME",
+    help=f"Of signals: one of {', '.join(FORMS)}.",
+)
+def stream(events: Path, out: Path, method: str, wait: float, window: float, form: str) -> None:
     """Write what a method would learn from an event log, in the order in which it was known.
 
     EVENTS is a Parquet file with the column shown_at, in order of time, and converted_at, engaged_at and event_id where
     they are there, as `prodmatch data convert core.events` writes. FILE is Parquet, CSV or JSON lines: a row for every
-    label, with the moment it was known (at), its kind (fresh, late or settled), hours watched, to the conversion and to
-    the first signal, and whether it trains the served model or weight models alone. Memory holds a piece of the log and
-    the labels that are not known yet.
+    label, with the moment it was known (at), its kind (fresh, late, settled or engaged), hours watched, to the
+    conversion and to the first signal, and whether it trains the served model or weight models alone. Memory holds a
+    piece of the log and the labels that are not known yet.
     """
     from prodmatch_core.data.batch_writer import BatchWriter
     from prodmatch_core.data.streams import HOUR
@@ -70,7 +78,7 @@ def stream(events: Path, out: Path, method: str, wait: float, window: float) -> 
 
     count = 0
     with BatchWriter.open(out) as writer:
-        for rows in streamed(parts(pieces(events, microseconds)), method, wait, microseconds):
+        for rows in streamed(parts(pieces(events, microseconds)), method, wait, microseconds, form):
             writer.write(frame_of(rows))
             count += len(rows)
     click.echo(f"{out}: {count:,} rows of {method}, in order of the moment they were known")

@@ -32,7 +32,8 @@ def consistency(runs: tuple[Path, ...], out: Path) -> None:
     runs; the figures are printed too. They are of each run's own test split, so name runs of the same data and seed.
     """
     from prodmatch_core.cli.tables import print_table
-    from prodmatch_core.rundir import Run, write_text
+    from prodmatch_core.rundir import Run
+    from prodmatch_core.writing import write_text
     from prodmatch_tcm.vectors import pairs_of
 
     opened = [Run.open(run) for run in runs]

@@ -34,7 +34,7 @@ def digits(out: Path, seed: int, epochs: int) -> None:
     term. The picture shows where the images that were held back lie, by digit; the figures are of them.
     """
     from prodmatch_core.cli.tables import print_table
-    from prodmatch_core.rundir import write_text
+    from prodmatch_core.writing import write_text
     from prodmatch_tcm.drawing import circles
     from prodmatch_tcm.toy import figures, train
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import attrs
 
-from prodmatch_core.builtin.configs import PRODUCT_FIELDS
-from prodmatch_core.fields import at_least, list_of, one_of
+from prodmatch_core.fields import at_least, one_of, product_fields
 
 
 @attrs.frozen
 class TokenFields:
     """What an encoder of tokens reads, and where its tokens' vectors come from."""
 
-    fields: tuple[str, ...] = attrs.field(default=("title",), validator=list_of(*PRODUCT_FIELDS))
+    fields: tuple[str, ...] = attrs.field(default=("title",), validator=product_fields)
     "Product texts that are read, in this order."
     vocabulary: int = attrs.field(default=8000, validator=at_least(300))
     "Largest number of tokens; frequent words are one token, rare ones several."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,12 +18,12 @@ from sklearn.utils.extmath import randomized_svd
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from prodmatch_core.builtin.token_batches import FIRST, Inputs, Template, Tokens, TowerBatches
-from prodmatch_core.builtin.token_fields import TokenFields
-from prodmatch_core.builtin.tokenizer import SPECIAL_TOKENS, train_tokenizer, unknown_token
-from prodmatch_core.components.encoder import FitData
+from prodmatch_core.components.encoder import Encoding, FitData, States
 from prodmatch_core.data.corpus import Corpus
-from prodmatch_core.rundir import write_text
+from prodmatch_core.tokens.batches import FIRST, Inputs, Template, Tokens, TowerBatches
+from prodmatch_core.tokens.fields import TokenFields
+from prodmatch_core.tokens.tokenizer import SPECIAL_TOKENS, train_tokenizer, unknown_token
+from prodmatch_core.writing import write_text
 
 PAD = SPECIAL_TOKENS.index("[PAD]")
 WINDOW = 4
@@ -117,3 +117,25 @@ def neighbour_vectors(tokens: Tokens, vocabulary: int, width: int, rng: np.rando
         length = np.linalg.norm(found, axis=1, keepdims=True)
         vectors[:, : found.shape[1]] = np.where(length > 1e-6, found / np.maximum(length, 1e-6), 0.0)
     return vectors
+
+
+@runtime_checkable
+class Rereading(Protocol):
+    """What a two-sided encoder may offer beside: it reads queries that someone wrote, token by token.
+
+    A generator of negatives can then have its queries read as any other, and gradients find their way through them.
+    """
+
+    tokens: TokenTable
+    "The tokens it reads, with their vectors."
+
+    def reread(self, vectors: Tensor, ids: Tensor, mask: Tensor, encoding: Encoding) -> States:
+        """Return the query states of other queries beside the products of a batch.
+
+        Args:
+            vectors: (batch, length, width) float, a vector a token, or a mixture of tokens' vectors.
+            ids: (batch, length) int64, the token each stands for.
+            mask: (batch, length) bool, True = a token; the first of a row always is.
+            encoding: the products' states, as `encode` returned them.
+        """
+        ...

@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
+from prodmatch_core.comparison.pairing import Seeds, Sheet
 from prodmatch_core.config import SEEDS, of_arm
 from prodmatch_core.errors import ConfigError, RunError, did_you_mean
-from prodmatch_core.evaluation.pairing import Seeds, Sheet
 
 
 @attrs.frozen(eq=False)

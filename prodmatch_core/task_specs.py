@@ -53,6 +53,14 @@ class TaskSpec:
         return self.examples | (self.texts if {"queries", "products"} <= tables else frozenset())
 
 
+CLASS_HEADS = {
+    "pairs": frozenset({"logits"}),
+    "embeddings": frozenset({"logits", "similarity"}),
+    "probabilities": frozenset(),
+    "logits": frozenset(),
+}
+"What the head of a task of classes adds to what a member's encoder gives."
+
 MATCH = TaskSpec(
     name="match",
     summary="Which class does a query-product pair belong to?",
@@ -60,12 +68,7 @@ MATCH = TaskSpec(
     tables=frozenset({"queries", "products", "judgements"}),
     examples=frozenset({"class_labels", "texts", "pair_texts"}),
     texts=frozenset(),
-    heads={
-        "pairs": frozenset({"logits"}),
-        "embeddings": frozenset({"logits", "similarity"}),
-        "probabilities": frozenset(),
-        "logits": frozenset(),
-    },
+    heads=CLASS_HEADS,
     answer="classes",
     outcome=("decisions", "label and P(match)"),
     headline="macro_f1",
@@ -131,12 +134,7 @@ CONVERT = TaskSpec(
     tables=frozenset({"events"}),
     examples=frozenset({"class_labels", "event_features"}),
     texts=frozenset({"texts", "pair_texts"}),
-    heads={
-        "pairs": frozenset({"logits"}),
-        "embeddings": frozenset({"logits", "similarity"}),
-        "probabilities": frozenset(),
-        "logits": frozenset(),
-    },
+    heads=CLASS_HEADS,
     answer="classes",
     outcome=("decisions", "label and P(conversion)"),
     headline="nll",

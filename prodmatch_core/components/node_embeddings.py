@@ -62,7 +62,7 @@ class NodeEmbeddings:
             inputs: as of `of`.
             changed: (n,) int64 nodes whose first vectors are other than they were.
         """
-        edges = _changed_edges(self.graph, graph)
+        edges = changed_edges(self.graph, graph)
         dirty = np.zeros(graph.nodes, dtype=bool)
         dirty[changed] = True
         dirty[self.graph.nodes :] = True
@@ -88,12 +88,15 @@ class NodeEmbeddings:
     ) -> Tensor:
         """Return one layer: kept vectors, and those of `nodes` computed anew."""
         kept, found = self.layers[number + 1], []
+        device = next((weight.device for weight in encoder.parameters()), torch.device("cpu"))
         for part in _parts(graph, nodes):
             if number < 0:
-                found.append(inputs(torch.from_numpy(part)).float().cpu())
+                found.append(inputs(torch.from_numpy(part).to(device)).float().cpu())
                 continue
-            (messages,) = unpack(pack(all_neighbours(graph, part, 1), graph))
-            found.append(encoder.layer(number, messages, below[-1][messages.inputs]).float())
+            packed = pack(all_neighbours(graph, part, 1), graph)
+            read = below[-1][packed["block.0.inputs"]].to(device)
+            (messages,) = unpack({name: tensor.to(device) for name, tensor in packed.items()})
+            found.append(encoder.layer(number, messages, read).float().cpu())
         size = found[0].shape[1] if found else kept.shape[1]
         table = torch.zeros((graph.nodes, size))
         if len(kept):
@@ -134,8 +137,8 @@ def _readers(graph: Graph, dirty: np.ndarray) -> np.ndarray:
     return sums[graph.offsets[1:]] > sums[graph.offsets[:-1]]
 
 
-def _changed_edges(old: Graph, new: Graph) -> np.ndarray:
-    """Return which nodes of `new` have other edges than in `old`, (nodes,) bool; new nodes do."""
+def changed_edges(old: Graph, new: Graph) -> np.ndarray:
+    """Return which nodes of `new` have other out-edges than in `old`, (nodes,) bool; new nodes do."""
     changed = np.ones(new.nodes, dtype=bool)
     shared = min(old.nodes, new.nodes)
     same = np.flatnonzero(old.degree()[:shared] == new.degree()[:shared])

@@ -18,9 +18,9 @@ from typing import Any, Literal
 import attrs
 import numpy as np
 
+from prodmatch_core.comparison.arms import Arm, differing, shared_seeds
+from prodmatch_core.comparison.pairing import Seeds, Sheet
 from prodmatch_core.evaluation import assess, significance
-from prodmatch_core.evaluation.arms import Arm, differing, shared_seeds
-from prodmatch_core.evaluation.pairing import Seeds, Sheet
 from prodmatch_core.evaluation.replicates import Seed, drawn, draws, per_query, swapped, swaps
 from prodmatch_core.evaluation.retrieved import Retrieved
 from prodmatch_core.progress import Reporter, Silent

@@ -1,0 +1,1 @@
+"""Runs beside runs: arms, pairs of the same seed and test set, and which differences are real."""
