@@ -118,6 +118,9 @@ def test_a_budget_is_kept_by_measured_costs_and_a_cascade_scores_as_it_was_evalu
         assert 0 < cost["p50_ms"] <= cost["p95_ms"] and cost["memory_mb"] >= 0
     tried = json.loads((run.path / "aggregator" / "ensemble.json").read_text())["selection"]["tried"]
     assert all(one["p95_ms"] > 0 for one in tried)
+    written = json.loads((run.path / "aggregator" / "frontier.json").read_text())
+    assert written["tried"] == tried and {one["frontier"] for one in tried} >= {True}
+    assert "aggregator/frontier.json" in (run.path / "report.html").read_text(encoding="utf-8")
     test, again = scored(run)
     np.testing.assert_allclose(again["score"].to_numpy(), test["score"].to_numpy(), atol=1e-9)
 

@@ -76,7 +76,10 @@ def test_contributions_and_base_add_up_to_the_raw_scores(config: TreesConfig) ->
 
 
 def test_contributions_equal_those_of_shap() -> None:
-    shap = pytest.importorskip("shap", reason="shap is not installed; `pip install shap` to compare with it")
+    shap = pytest.importorskip(
+        "shap",
+        reason="shap is not installed; it comes with the extra: pip install 'prodmatch-ensemble[test]'",
+    )
     made = fitted(predictions(0))
     assert made.learnt is not None
     table = table_of(predictions(1, 120), ESCI, Side())

@@ -31,6 +31,8 @@ from prodmatch_ensemble.table import Table
 from prodmatch_ensemble.trees import Trees
 
 STATE = "ensemble.json"
+FRONTIER = "frontier.json"
+"Every set of members that was tried: its quality, its cost, whether it was kept and whether it is on the frontier."
 
 
 @attrs.frozen(eq=False)
@@ -205,6 +207,8 @@ class TreesAggregator(Aggregator):
                 "measure": getattr(self.config, "measure", "macro_f1"),
                 "tried": learnt.selection.state(),
             }
+            text = json.dumps(state["selection"], indent=1, ensure_ascii=False)
+            (folder / FRONTIER).write_text(text, encoding="utf-8")
         (folder / STATE).write_text(json.dumps(state, indent=1, ensure_ascii=False), encoding="utf-8")
         learnt.trees.save(folder, "trees")
         learnt.side.save(folder)

@@ -45,7 +45,8 @@ def sections(run: Run) -> Iterable[Section]:
                     selection["tried"], formats.measure(selection["measure"]), "ensemble-frontier"
                 ),
                 "Every set of members that was tried, on held-out training queries. The line joins the sets that none "
-                "is better and cheaper than; the large dot is what was kept.",
+                "is better and cheaper than; the large dot is what was kept. The same as a file: "
+                "<code>aggregator/frontier.json</code>.",
             )
         )
     parts = [_told(state), f'<div class="pair">{"".join(figures)}</div>']
