@@ -24,9 +24,8 @@ def normalised(column: pl.Series) -> pl.Series:
     # Of ASCII, NFKC changes nothing and folding is lower case: a column of it needs no Python for each text.
     simple = (column.str.len_bytes() == column.str.len_chars()).fill_null(value=True)
     spaced = column.str.to_lowercase().str.replace_all(BLANKS, " ")
-    forms = spaced.str.replace_all(" {2,}", " ").str.strip_chars(
-        " "
-    )  # single spaces, the most, are left alone
+    # Single spaces, which are the most, are left alone.
+    forms = spaced.str.replace_all(" {2,}", " ").str.strip_chars(" ")
     if simple.all():
         return forms
     unique = column.filter(~simple).unique()

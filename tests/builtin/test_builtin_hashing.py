@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prodmatch_core.builtin import hashing
+from prodmatch_core.tokens import hashing
 from prodmatch_core.tokens.hashing import NUMBER, PHRASE, SHORTEST, WORD, hash_texts
 
 MASK = (1 << 64) - 1

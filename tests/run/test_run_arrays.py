@@ -43,4 +43,4 @@ def test_arrays_are_written_by_this_function_alone() -> None:
         and node.module == "safetensors.numpy"
         and any(alias.name == "save_file" for alias in node.names)
     ]
-    assert [path.name for path in elsewhere] == ["rundir.py"]
+    assert [path.name for path in elsewhere] == ["writing.py"]

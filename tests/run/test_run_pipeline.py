@@ -200,10 +200,10 @@ def test_law_7_a_stage_is_made_again_when_the_data_have_changed(
 def test_law_7_a_stage_is_made_again_when_a_plugin_has_another_version(
     stopped: Path, tree: dict[str, Any], run_tree: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from prodmatch_core import runner
+    from prodmatch_core import member_stages
 
-    known = runner.versions
-    monkeypatch.setattr(runner, "versions", lambda names: {**known(names), "prodmatch-core": "0.0.1"})
+    known = member_stages.versions
+    monkeypatch.setattr(member_stages, "versions", lambda names: {**known(names), "prodmatch-core": "0.0.1"})
     before = member_stamps(Draft(stopped).path)
     after = member_stamps(run_tree(tree, stopped).path)
     assert all(after[name] != before[name] for name in before)
