@@ -250,8 +250,8 @@ READING = """
 - **One-way edges.** Two vectors find clearly more of them than one vector on the magazines and in the shop, and
   clearly fewer on Citeseer, which has about one edge a paper and long texts: there, what a paper is about says more
   than which way a citation goes, and two vectors learn it half as often. One base with two offsets (*shared*) takes
-  most of that back and is the safest choice here: it is ahead of *dual* in HR@10 and for the products of fewest edges
-  on all three graphs.
+  most of that back and is the safest choice here: it is ahead of *dual* in HR@10 on all three graphs, and for the
+  products of fewest edges on two.
 - **Degree-adaptive neighbourhoods are not shown to pay.** At an equal budget no alpha is clearly ahead of the fixed
   sampler on any graph, and some are behind on the magazines. These graphs are small: most products have no more
   neighbours than the fixed sampler draws, so that laws differ on few of them. Random walks help on Citeseer and cost
