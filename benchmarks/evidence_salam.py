@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 import numpy as np
 import polars as pl
-from evidence_salam_graph import FILE, section
+from evidence_graph_signal import FILE, section
 from evidence_salam_page import page
 from safetensors.numpy import load_file, save_file
 

@@ -1,6 +1,6 @@
 """What the embedded shop's graph knows of a pair's label without the pair's own edge, told by boosted trees.
 
-    python benchmarks/evidence_salam_graph.py [--sizes 5000] [--seeds 0 1 2] [--runs DIR]
+    python benchmarks/evidence_graph_signal.py [--sizes 5000] [--seeds 0 1 2] [--runs DIR]
 
 Figures are of validation rows: this is how the parts of `salam.fusion` were chosen. What is found is kept under
 `--runs`, and `evidence_salam.py --page` puts it on its page.
@@ -267,7 +267,7 @@ def section(kept: Mapping[str, Any]) -> list[str]:
         "the query's shoppers that are viewed or bought together with the product. *Texts*: cosines of the neighbours'",
         "texts with the pair's. All of them without the pair's own edges.",
         "",
-        "    python benchmarks/evidence_salam_graph.py",
+        "    python benchmarks/evidence_graph_signal.py",
         "",
     ]
     for size, found in kept.items():
