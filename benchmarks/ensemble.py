@@ -3,8 +3,8 @@
     PRODMATCH_DATA=DIR python benchmarks/ensemble.py [--rows 500000] [--rounds 40] [--only PART]
 
 Processor time of one thread, because other work on a machine changes it least. The cascade and the cache read the run
-of CrowdFlower that `evidence_ensemble.py` leaves in `runs/evidence_ensemble`; where it is missing it is made, in minutes.
-What was measured before is read from runs/benchmark_ensemble.json.
+of CrowdFlower that `evidence_ensemble.py` leaves in `runs/evidence_ensemble`; where it is missing it is made, in
+minutes. What was measured before is read from runs/benchmark_ensemble.json.
 """
 
 from __future__ import annotations

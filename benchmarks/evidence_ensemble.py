@@ -27,7 +27,6 @@ from prodmatch_core.components.aggregator import MemberPredictions, Pairs
 from prodmatch_core.components.encoder import FitData
 from prodmatch_core.config import load_pipeline
 from prodmatch_core.data.corpus import match_examples
-from prodmatch_core.data.lexical import WordFrequencies
 from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.predictions import stack
 from prodmatch_core.progress import Plain
@@ -288,15 +287,12 @@ def raw(made: World, seed: int) -> np.ndarray:
     """Return test probabilities of one LightGBM on all the features that the members' own trees read."""
     import lightgbm
 
-    from prodmatch_baselines import lexical_gbdt
+    from prodmatch_baselines.features import LexicalFeatures
     from prodmatch_baselines.plugin import LexicalGBDTConfig
     from prodmatch_ensemble import sgc
 
-    data, config = made.data, LexicalGBDTConfig()
-    frequencies = {
-        where: WordFrequencies.of(data.corpus.product_texts(fields))
-        for where, fields in lexical_gbdt.places(config).items()
-    }
+    data = made.data
+    words = LexicalFeatures.of(LexicalGBDTConfig(), data.corpus)
     file = load_pipeline(made.run.path / "resolved.toml", registry=default_registry())
     graphs = [
         (
@@ -310,7 +306,7 @@ def raw(made: World, seed: int) -> np.ndarray:
     def features(said: MemberPredictions) -> np.ndarray:
         assert said.pairs is not None
         examples = said.pairs.examples
-        columns = [lexical_gbdt.features(config, data.corpus, examples, frequencies)]
+        columns = [words.columns(data.corpus, examples)]
         columns += [sgc.features(graph, part.nodes, data.corpus, examples) for graph, part in graphs]
         return np.hstack(columns)
 

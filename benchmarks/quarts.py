@@ -24,11 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prodmatch_baselines.lexical_gbdt import features, places
+from prodmatch_baselines.features import LexicalFeatures
 from prodmatch_baselines.plugin import LexicalGBDTConfig
 from prodmatch_core.components.encoder import Batch, FitData
 from prodmatch_core.data.corpus import match_examples
-from prodmatch_core.data.lexical import WordFrequencies
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.generate import make_shop
 from prodmatch_core.tasks.base import load_task
@@ -130,14 +129,10 @@ def measured(data: FitData, width: int, hidden: int, pairs: int, rounds: int) ->
 
 def lexical(data: FitData) -> float:
     """Return the seconds that the lexical features of LEXICAL pairs take, texts read anew."""
-    config = LexicalGBDTConfig()
-    frequencies = {
-        where: WordFrequencies.of(data.corpus.product_texts(fields))
-        for where, fields in places(config).items()
-    }
+    features = LexicalFeatures.of(LexicalGBDTConfig(), data.corpus)
     rows = data.train.take(np.resize(np.arange(len(data.train)), LEXICAL))
     started = time.process_time()
-    features(config, data.corpus, rows, frequencies)
+    features.columns(data.corpus, rows)
     return time.process_time() - started
 
 
