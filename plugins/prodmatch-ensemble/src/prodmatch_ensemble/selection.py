@@ -101,7 +101,7 @@ def select(
     fitting = [one for one in tried.values() if one.within(config)]
     if not fitting:
         each = ", ".join(
-            f"{name} {cost.p95_ms:.3g} ms {cost.memory_mb:.3g} MB" for name, cost in priced.items()
+            f"{name} {cost.p95_ms:.3g} ms {cost.memory_mb:,.0f} MB" for name, cost in priced.items()
         )
         raise DataError(
             f"ensemble.select: no set of members is within the budget; they cost {each}. Raise aggregator.budget_ms "
