@@ -106,7 +106,9 @@ def _costs(state: Mapping[str, Any]) -> str:
         return ""
     rows = [
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f'<td class="n">{formats.figure(cost[field])}</td>' for field in ("p50_ms", "p95_ms", "memory_mb"))
+        + "".join(
+            f'<td class="n">{formats.figure(cost[field])}</td>' for field in ("p50_ms", "p95_ms", "memory_mb")
+        )
         + "</tr>"
         for name, cost in zip(state["members"], state["costs"], strict=True)
     ]
