@@ -7,18 +7,21 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import polars as pl
 import pytest
 
 from prodmatch_core.config import load_pipeline
+from prodmatch_core.data.folder import write_folder
+from prodmatch_core.data.reading import ReadContext
 from prodmatch_core.data.shop.config import ShopConfig
 from prodmatch_core.data.shop.generate import make_shop
 from prodmatch_core.errors import ConfigError, DataError
 from prodmatch_core.pipeline import Pipeline
 from prodmatch_core.rundir import Run
 from prodmatch_core.runner import run_pipeline
-from prodmatch_quarts.augment import augmented
+from prodmatch_quarts.augment import augmented, sample
 from prodmatch_quarts.drawing import heat_map
 from prodmatch_quarts.spelling import Spelling
 
@@ -132,6 +135,36 @@ def test_augmentation_adds_generated_queries_as_training_mismatches() -> None:
     assert str(error.value) == (
         "g.parquet: no column generated. Name the generated.parquet that a run with quarts.variational wrote to "
         "members/<name>/negatives/."
+    )
+
+
+def test_augmentation_needs_two_pipeline_files_and_a_folder(finished: Run, tmp_path: Path) -> None:
+    shop = make_shop(ShopConfig(size=1200, events_per_judgement=0.0))
+    write_folder(shop, tmp_path / "shop")
+    tree = tomllib.loads((PIPELINES / "homedepot_augmented.toml").read_text(encoding="utf-8"))
+    generated = finished.path / "members/m/negatives/generated.parquet"
+    tree["data"] |= {"path": "shop", "generated": str(generated)}
+    tree["member"][0]["encoder"] |= {"width": 16, "hidden": 16, "vocabulary": 800}
+    tree["member"][0] |= {"loss": [{"use": "core.cross_entropy"}], "training": {"epochs": 1}}
+    tree["evaluation"] = {"replicates": 100, "baselines": []}
+    done = run_pipeline(load_pipeline(tree), out=tmp_path / "run", context=ReadContext(root=tmp_path))
+    novel = int(pl.read_parquet(generated)["novel"].sum())
+    assert novel and f"generated queries added to the training split: {novel}" in " ".join(done.data["notes"])
+
+
+def test_augmentation_names_a_folder_without_judged_pairs(tmp_path: Path) -> None:
+    sample(tmp_path)
+    shop = make_shop(ShopConfig(size=400))
+    write_folder(attrs.evolve(shop, judgements=None, queries=None, scheme=None, truth={}), tmp_path / "log")
+    tree = {
+        "pipeline": {"name": "q"},
+        "data": {"use": "quarts.augmented", "path": "log", "generated": "generated.parquet"},
+        "member": [{"encoder": {"use": "core.ngram"}}],
+    }
+    with pytest.raises(DataError) as error:
+        run_pipeline(load_pipeline(tree), out=tmp_path / "run", context=ReadContext(root=tmp_path))
+    assert str(error.value) == (
+        f"{tmp_path / 'log'}: has no judged pairs that queries could be added to. Name a folder that has."
     )
 
 

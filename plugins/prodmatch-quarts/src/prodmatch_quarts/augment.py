@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 import polars as pl
 
+from prodmatch_core.data.badrows import BadRows
 from prodmatch_core.data.dataset import Dataset
+from prodmatch_core.data.files import read_table
+from prodmatch_core.data.folder import read_folder
+from prodmatch_core.data.reading import ReadContext
+from prodmatch_core.data.splits import check_references
 from prodmatch_core.errors import DataError
+from prodmatch_core.writing import write_parquet
+from prodmatch_quarts.configs import AugmentedConfig
 
 COLUMNS = ("product_id", "locale", "generated")
+
+
+def read(config: AugmentedConfig, context: ReadContext) -> Dataset:
+    """Return the data set of a folder with generated queries in its training split.
+
+    Raises:
+        DataError: folder or file cannot be read or do not fit each other, or the folder holds no judged pairs.
+    """
+    folder, file = context.find(config.path), context.find(config.generated)
+    dataset = read_folder(folder)
+    check_references(dataset)
+    if dataset.judgements is None or dataset.scheme is None:
+        raise DataError(
+            f"{folder}: has no judged pairs that queries could be added to. Name a folder that has."
+        )
+    table = read_table(file, "parquet", "utf-8", "", BadRows(file, skip=False)).frame
+    if config.novel and "novel" in table.columns:
+        table = table.filter(pl.col("novel").fill_null(True))
+    return augmented(dataset, table, str(file))
 
 
 def augmented(dataset: Dataset, generated: pl.DataFrame, where: str) -> Dataset:
@@ -51,3 +79,16 @@ def augmented(dataset: Dataset, generated: pl.DataFrame, where: str) -> Dataset:
         ),
         notes=(*dataset.notes, f"generated queries added to the training split: {rows.height}"),
     )
+
+
+def sample(folder: Path) -> None:
+    """Write the folder `tiny` and `generated.parquet`: a query for each of its first products."""
+    from prodmatch_core.testing.samples import canonical
+
+    canonical(folder)
+    products = read_folder(folder / "tiny").products
+    assert products is not None
+    written = products.head(4).select(
+        "product_id", "locale", generated=pl.lit("garden hose"), novel=pl.lit(True)
+    )
+    write_parquet(folder / "generated.parquet", written)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import attrs
 
-from prodmatch_core.fields import at_least, below_one, non_negative, one_of, positive, unit_interval
+from prodmatch_core.fields import (
+    at_least,
+    below_one,
+    non_negative,
+    not_empty,
+    one_of,
+    positive,
+    unit_interval,
+)
 from prodmatch_core.tokens.fields import TokenFields
 
 
@@ -83,3 +91,15 @@ class NoiseConfig:
     "Share of matching examples that are overwritten."
     scale: float = attrs.field(default=1.0, validator=positive)
     "Standard deviation of the noise, in standard deviations of the batch's query states."
+
+
+@attrs.frozen
+class AugmentedConfig:
+    """`quarts.augmented`: a data set with generated queries as further training pairs."""
+
+    path: str = attrs.field(validator=not_empty)
+    "Folder that prodmatch wrote (`prodmatch data make`), under the data folder or beside the pipeline file."
+    generated: str = attrs.field(validator=not_empty)
+    "The `generated.parquet` of a run on that data, looked for in the same places."
+    novel: bool = True
+    "Add only queries with a token that the true query has not; the others mostly match."

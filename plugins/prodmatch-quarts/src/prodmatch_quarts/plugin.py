@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from prodmatch_core import hookimpl
-from prodmatch_core.records import EncoderSpec, NegativeGeneratorSpec, Section
-from prodmatch_quarts.configs import AttentionConfig, NoiseConfig, VariationalConfig
+from prodmatch_core.records import DatasetSpec, EncoderSpec, NegativeGeneratorSpec, Section
+from prodmatch_quarts.configs import AttentionConfig, AugmentedConfig, NoiseConfig, VariationalConfig
 
 if TYPE_CHECKING:
     from prodmatch_core.rundir import Run
@@ -49,6 +49,21 @@ def prodmatch_negative_generators() -> Iterator[NegativeGeneratorSpec]:
         config=NoiseConfig,
         factory="prodmatch_quarts.noise:NoiseGenerator",
         needs={"tokens", "class_labels"},
+    )
+
+
+@hookimpl
+def prodmatch_datasets() -> Iterator[DatasetSpec]:
+    """Return the other control: generated queries as rows."""
+    yield DatasetSpec(
+        name="quarts.augmented",
+        summary="Generated queries, written by an earlier run, as further training pairs: the control of a generator.",
+        config=AugmentedConfig,
+        factory="prodmatch_quarts.augment:read",
+        example={"path": "tiny", "generated": "generated.parquet"},
+        sample="prodmatch_quarts.augment:sample",
+        gives={"products", "queries", "judgements", "engagements"},
+        paper=f"{PAPER}, section 4: the classifier with data augmentation",
     )
 
 
