@@ -260,6 +260,50 @@ def test_tuples_hold_a_match_and_a_query_that_is_no_known_match(shop: FitData) -
     assert 0 not in others
 
 
+def test_the_likelihood_of_a_token_is_its_share_and_has_the_same_gradient(shop: FitData) -> None:
+    encoder = encoder_of(shop)
+    generator = generator_of(shop, encoder)
+    tuples, lessons = generator.tuples[0].take(np.arange(6)), generator.lessons
+    ids, mask = lessons.written(tuples.mismatch)
+    memory = generator.network.read(lessons.read(tuples.query, tuples.product))
+    gradients = []
+    for way in ("shares", "likelihood"):
+        told, _ = generator.network.taught(memory, memory.draw(None), ids)
+        places = torch.nn.functional.pad(mask, (0, 1))
+        wanted = torch.nn.functional.pad(ids, (0, 1))
+        found = (
+            told.shares()[places].gather(1, wanted[places][:, None])[:, 0]
+            if way == "shares"
+            else told.likelihood(wanted, places)
+        )
+        parameters = [generator.network.words.weight, generator.network.copies.weight]
+        gradients.append((found, *torch.autograd.grad(found.sum(), parameters, retain_graph=True)))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("learns", ["frozen", "tuples"])
+def test_the_classifiers_loss_does_not_reach_a_generator_that_is_not_joint(
+    shop: FitData, learns: str
+) -> None:
+    encoder = encoder_of(shop)
+    generator = generator_of(shop, encoder, rate=1.0, learns=learns)
+    generator.refresh(0, seeds.rng(0, "refresh"), even)
+    examples = sample(shop)
+    batch, labels, _ = to_tensors(
+        encoder.prepare(shop.corpus), examples, torch.device("cpu"), ("query", "product")
+    )
+    mixed = generator.mix(encoder.encode(batch), labels, seeds.rng(0, "mix"))
+    encoder.interact(mixed.encoding).pair.sum().backward()
+    assert all(p.grad is None for p in generator.network.parameters())
+    assert (mixed.penalty is None) == (learns == "frozen")
+    if mixed.penalty is not None:
+        encoder.zero_grad()
+        mixed.penalty.backward()
+        assert any(p.grad is not None for p in generator.network.parameters())
+        assert all(p.grad is None for p in encoder.parameters()), "the encoder learns nothing from tuples"
+
+
 # -- 7: it can learn, and collapse is told --------------------------------------------------------------------
 
 
@@ -291,6 +335,7 @@ def test_it_learns_64_tuples_by_heart_without_collapsing(shop: FitData) -> None:
 FINE = {
     "kl": 2.0,
     "distinct": 5.0,
+    "overlap_generated": 0.6,
     "told_apart": 0.99,
     "p_mismatch_match": 0.1,
     "p_mismatch_generated": 0.9,
@@ -303,6 +348,10 @@ def test_alarms_name_what_is_wrong_and_the_remedy() -> None:
     assert probes.alarms({**FINE, "kl": 0.01, "distinct": 1.0}) == [
         "collapse: the latent says 0.010 nats, less than 0.1; the decoder ignores it. Lower kl or raise word_dropout.",
         "collapse: 10 draws give one and the same query an item. Lower kl or raise word_dropout.",
+    ]
+    assert probes.alarms({**FINE, "overlap_generated": 0.97}) == [
+        "copies: 97% of the tokens it writes are in the true query, which mostly matches still. It has not learnt "
+        "enough: raise tuples or epochs."
     ]
     assert probes.alarms({**FINE, "p_mismatch_true_decoded": 0.8}) == [
         "shortcut: the classifier knows generated states by their make (a linear probe tells them apart, AUC 0.99): it "

@@ -40,9 +40,10 @@ class VariationalConfig:
     "Share of matching examples whose query is overwritten, drawn anew every time (p). 0 is the classifier alone."
     after: int = attrs.field(default=1, validator=at_least(0))
     "Epochs the classifier trains alone before the generator is trained and used."
-    learns: str = attrs.field(default="frozen", validator=one_of("frozen", "joint", "adversarial"))
-    """What the generator does once it is trained: `frozen` stays as it is, `joint` descends on the classifier's loss
-    like all other weights, `adversarial` ascends on it every other step."""
+    learns: str = attrs.field(default="frozen", validator=one_of("frozen", "tuples", "joint", "adversarial"))
+    """What the generator does once it is trained: `frozen` stays as it is, `tuples` goes on learning from its tuples
+    and so keeps up with an encoder that moves, `joint` descends on the classifier's loss like all other weights,
+    `adversarial` ascends on it every other step."""
     states: str = attrs.field(default="decoder", validator=one_of("decoder", "reread"))
     """What stands in the query states' place: the `decoder`'s own, as in the paper, or what the encoder makes of the
     words it wrote (`reread`), which cannot be told from read queries by their make."""
@@ -63,22 +64,22 @@ class VariationalConfig:
     "Largest number of tokens the generator writes with, where the encoder has no tokens of its own."
     longest: int = attrs.field(default=12, validator=at_least(1))
     "Most tokens of a query it writes."
-    tuples: int = attrs.field(default=2000, validator=at_least(1))
+    tuples: int = attrs.field(default=6000, validator=at_least(1))
     """Tuples of item, matching and mismatching query it wants to learn from. Where the judgements hold fewer,
-    mismatching queries are taken from near the matching one."""
+    mismatching queries are taken from near the matching one. From few it learns to repeat the true query."""
     epochs: int = attrs.field(default=10, validator=at_least(1))
     "Passes over the tuples before it is used."
-    learning_rate: float = attrs.field(default=1e-3, validator=positive)
-    "Step size of Adam in those passes."
-    kl: float = attrs.field(default=0.05, validator=non_negative)
+    learning_rate: float = attrs.field(default=0.006, validator=positive)
+    "Step size of Adam in those passes; with the paper's 0.001 it needs some six times as many."
+    kl: float = attrs.field(default=0.01, validator=non_negative)
     "What the KL divergence of the latent counts at the end; it grows from 0 as a tanh does."
     word_dropout: float = attrs.field(default=0.25, validator=below_one)
     "Share of the decoder's input tokens hidden while it learns, so that it needs the latent."
     align: float = attrs.field(default=1.0, validator=non_negative)
     "What the distance of decoder states from read states of the same query counts while it learns; 0 as in the paper."
     anchor: float | None = attrs.field(default=None, validator=attrs.validators.optional(non_negative))
-    """What its own reconstruction and KL count while it learns with the classifier, so that its queries stay near real
-    ones. Left out: 1 for `adversarial`, 0 for `joint`."""
+    """What its own reconstruction and KL count while the classifier trains, so that its queries stay near real ones.
+    Left out: 1 for `tuples` and `adversarial`, 0 for `joint`; `frozen` learns nothing."""
     written: int = attrs.field(default=2000, validator=at_least(1))
     "Most training matches for which a query is written to the run directory."
 

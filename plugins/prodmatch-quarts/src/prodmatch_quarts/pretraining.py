@@ -24,7 +24,7 @@ from prodmatch_core.tokens.batches import Tokens
 from prodmatch_core.training.batches import epoch_batches
 from prodmatch_core.training.prediction import evaluating
 from prodmatch_quarts.configs import VariationalConfig
-from prodmatch_quarts.network import END, PAD, VariationalNetwork
+from prodmatch_quarts.network import END, PAD, Told, VariationalNetwork
 from prodmatch_quarts.tuples import Tuples
 
 BATCH = 64
@@ -63,7 +63,7 @@ class Lessons:
 
 @attrs.frozen(eq=False)
 class Taught:
-    """What the network did with some tuples: sums and counts of one batch."""
+    """What the network did with the tuples of one batch."""
 
     reconstruction: Tensor
     "Mean cross entropy of a token, nats."
@@ -71,10 +71,19 @@ class Taught:
     "Mean KL of a tuple, nats."
     distance: Tensor
     "Mean squared distance of the decoder's states from read states of the same query."
-    right: Tensor
-    "Tokens that were the likeliest."
-    count: Tensor
-    "Tokens, ends included."
+    told: Told
+    target: Tensor
+    there: Tensor
+
+    @property
+    def count(self) -> Tensor:
+        """Return the number of tokens, ends included."""
+        return self.there.sum()
+
+    @property
+    def right(self) -> Tensor:
+        """Return how many of them were the likeliest."""
+        return ((self.told.shares().argmax(dim=2) == self.target) & self.there).sum()
 
 
 def teach(
@@ -91,14 +100,13 @@ def teach(
     hidden = None
     if noise is not None and word_dropout:
         hidden = torch.rand(ids.shape, generator=noise, device=noise.device).to(ids.device) < word_dropout
-    shares, states = network.taught(memory, memory.draw(noise), ids, hidden)
+    told, states = network.taught(memory, memory.draw(noise), ids, hidden)
     # The end follows the last token.
     target = functional.pad(ids, (0, 1), value=PAD).scatter(1, mask.sum(dim=1, keepdim=True), END)
     there = functional.pad(mask, (1, 0), value=True)
-    loss = functional.nll_loss(shares[there], target[there])
-    right = (shares.detach().argmax(dim=2) == target) & there
+    loss = -told.likelihood(target, there).mean()
     distance = _distance(States(states, mask), lessons.read(tuples.mismatch, tuples.product), lessons.aligned)
-    return Taught(loss, memory.divergence.mean(), distance, right.sum(), there.sum())
+    return Taught(loss, memory.divergence.mean(), distance, told, target, there)
 
 
 def _distance(states: States, read: Encoding, aligned: bool) -> Tensor:

@@ -33,6 +33,8 @@ ACTIVE = 0.01
 "Variance over examples from which a unit of the latent's mean counts as used (arXiv 1509.00519, section 5.2)."
 TOLD_APART = 0.95
 "Area under the ROC curve from which a linear probe tells generated states from read ones."
+REPEATS = 0.9
+"Share of the true query's tokens from which what is written counts as a copy of it."
 KINDS = ("match", "true_decoded", "generated", "mined", "random")
 "Whose P(mismatch) is compared, in the order of tables."
 
@@ -183,6 +185,11 @@ def alarms(figures: Mapping[str, float]) -> list[str]:
     if figures["distinct"] <= 1:
         found.append(
             f"collapse: {DRAWS} draws give one and the same query an item. Lower kl or raise word_dropout."
+        )
+    if figures["overlap_generated"] > REPEATS:
+        found.append(
+            f"copies: {figures['overlap_generated']:.0%} of the tokens it writes are in the true query, which mostly "
+            "matches still. It has not learnt enough: raise tuples or epochs."
         )
     made, told = figures["p_mismatch_true_decoded"], figures["told_apart"]
     middle = (figures["p_mismatch_match"] + figures["p_mismatch_generated"]) / 2

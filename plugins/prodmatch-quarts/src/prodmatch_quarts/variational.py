@@ -152,7 +152,7 @@ class VariationalGenerator(StateGenerator):
         noise = torch.Generator(labels.device).manual_seed(int(rng.integers(2**63)))
         rows = taken(encoding, chosen)
         penalty = None
-        if self.config.learns == "frozen":
+        if self.config.learns in ("frozen", "tuples"):
             with torch.no_grad():
                 states, written = self.states(rows, noise)
         elif self.config.learns == "joint":
@@ -192,7 +192,7 @@ class VariationalGenerator(StateGenerator):
         """Return reconstruction and KL on as many tuples as rows were overwritten."""
         anchor = self.config.anchor
         if anchor is None:
-            anchor = 1.0 if self.config.learns == "adversarial" else 0.0
+            anchor = 0.0 if self.config.learns == "joint" else 1.0
         train, _ = self.tuples
         if not anchor:
             return None
