@@ -90,7 +90,9 @@ def test_contributions_equal_those_of_shap() -> None:
 
 
 def test_a_linear_start_is_shared_out_by_the_distance_from_the_mean() -> None:
-    made = fitted(predictions(0), attrs.evolve(QUICK, start="logistic", rounds=1, learning_rate=1e-9))
+    made = fitted(
+        predictions(0), attrs.evolve(QUICK, start="logistic", rounds=1, learning_rate=1e-9, balance=0.0)
+    )
     assert made.learnt is not None and made.learnt.trees.start is not None
     table = table_of(predictions(0), ESCI, Side())
     values, _ = made.learnt.trees.start.parts(table)
