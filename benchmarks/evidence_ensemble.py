@@ -48,6 +48,8 @@ PAGE = ROOT / "docs/explanation/evidence/ensemble.md"
 PIPELINES = ROOT / "plugins/prodmatch-ensemble/pipelines"
 SEEDS = (0, 1, 2)
 DATA = ("crowdflower", "shop")
+FEW_FOLDS = 2
+"Folds beside those of the pipeline file, at the first seed: what it costs to fit members on half of the pairs."
 FEW = 500
 "Training pairs explained where nobody reads the Shapley values."
 PAPER = TreesConfig(
@@ -61,8 +63,8 @@ PAPER = TreesConfig(
     explained=FEW,
 )
 "The settings of the paper's released code, with a fifth of its rounds at five times its rate."
-BALANCES = (0.0, 0.25, 0.5)
-"Class weights that validation chooses from."
+BALANCES = (TreesConfig().balance, 0.25, 0.5)
+"Class weights that validation chooses from, those of *trees* first."
 FACTORS = np.exp(np.linspace(-1.2, 1.2, 13))
 "Factors of a class's probability that tuning tries."
 NAMES = ("noise", "duplicate", "oracle")
@@ -80,6 +82,9 @@ def main() -> None:
         for data in DATA if options.only is None else (options.only,):
             answers(data, seed, options.runs)
             print(data, seed, flush=True)
+    for data in DATA if options.only is None else (options.only,):
+        answers(data, 0, options.runs, FEW_FOLDS)
+        print(data, f"{FEW_FOLDS} folds", flush=True)
     if options.only is None:
         from evidence_ensemble_page import page
 
@@ -100,14 +105,15 @@ class World:
     locales: np.ndarray
     said: Mapping[str, MemberPredictions]
     inside: MemberPredictions
+    folds: int
 
 
-def answers(data: str, seed: int, runs: Path) -> None:
+def answers(data: str, seed: int, runs: Path, folds: int = 0) -> None:
     """Write what every arm decides on the test pairs of one data set and seed, and notes on how it came about."""
-    out = runs / f"{data}-{seed}"
+    out = runs / (f"folds{folds}-{data}-{seed}" if folds else f"{data}-{seed}")
     if out.with_suffix(".safetensors").exists():
         return
-    made = world(data, seed, out)
+    made = world(data, seed, out, folds)
     arms, notes = decided(made, seed)
     test = made.said["test"]
     codes, locale = np.unique(made.locales.astype(str), return_inverse=True)
@@ -122,11 +128,12 @@ def answers(data: str, seed: int, runs: Path) -> None:
     save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, out.with_suffix(".safetensors"))
 
 
-def world(data: str, seed: int, out: Path) -> World:
-    """Return the run of one data set and seed, made where it is missing."""
+def world(data: str, seed: int, out: Path, folds: int = 0) -> World:
+    """Return the run of one data set and seed, made where it is missing; `folds`: 0 for those of the file."""
     file = PIPELINES / f"{data}.toml"
     again = ["data.split.seed"] if data == "crowdflower" else ["data.seed"]
-    pipeline = load_pipeline(file, [f"{name}={seed}" for name in ("pipeline.seed", *again)])
+    settings = [f"{name}={seed}" for name in ("pipeline.seed", *again)]
+    pipeline = load_pipeline(file, [*settings, f"aggregator.folds={folds}"] if folds else settings)
     context = ReadContext(root=Path(os.environ["PRODMATCH_DATA"]), base=file.parent)
     if not (out / "provenance.json").is_file():
         run_pipeline(pipeline, out=out, context=context, reporter=Plain(sys.stderr))
@@ -146,7 +153,7 @@ def world(data: str, seed: int, out: Path) -> World:
     fitted = [FittedMember.load(m, task, run.scheme, out / "members" / m.name) for m in pipeline.member]
     inside = [member.predict(corpus, examples["train"]) for member in fitted]
     train = said["train"]
-    assert dataset.scheme is not None
+    assert dataset.scheme is not None and pipeline.aggregator is not None
     return World(
         run,
         FitData(corpus, examples["train"], examples["valid"], dataset.scheme, nothing),
@@ -154,6 +161,7 @@ def world(data: str, seed: int, out: Path) -> World:
         np.array(rows["test"]["locale"].to_list(), dtype=object),
         said,
         attrs.evolve(train, probabilities=np.stack(inside, axis=1)),
+        pipeline.aggregator.part.config.folds,
     )
 
 
@@ -189,8 +197,8 @@ def decided(made: World, seed: int) -> tuple[dict[str, np.ndarray], dict[str, An
     assert plain.learnt is not None
     rounds = plain.learnt.trees.booster.current_iteration()
     fixed = TreesConfig(rounds=rounds, patience=0, explained=FEW)
-    weighted = {b: trees(attrs.evolve(fixed, balance=b), train, scheme, seed) for b in BALANCES if b}
-    weighted[0.0] = plain
+    weighted = {b: trees(attrs.evolve(fixed, balance=b), train, scheme, seed) for b in BALANCES[1:]}
+    weighted[BALANCES[0]] = plain
     worth = {
         b: sum(all_measures(one.combine(valid).probabilities, valid).values()) for b, one in weighted.items()
     }
@@ -217,6 +225,7 @@ def decided(made: World, seed: int) -> tuple[dict[str, np.ndarray], dict[str, An
         fitted = trees(fixed, train.of(kept), scheme, seed)
         arms[f"K = {count}"] = fitted.combine(test.of(kept)).probabilities.argmax(axis=1)
     notes |= {
+        "folds": made.folds,
         "ranking": ranking,
         "importance": dict(zip(importance.sources, importance.total.tolist(), strict=True)),
         "by_locale": {k: v.tolist() for k, v in importance.by_locale.items()},
