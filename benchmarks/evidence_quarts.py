@@ -70,9 +70,10 @@ GENERATOR = {
     "after": 1,
     "latent": 32,
     "hidden": 48,
-    "tuples": 2000,
-    "epochs": 6,
-    "learning_rate": 0.003,
+    "tuples": 6000,
+    "epochs": 10,
+    "learning_rate": 0.006,
+    "kl": 0.01,
     "novel": True,
     "written": 1,
 }
@@ -90,11 +91,14 @@ NEGATIVES: dict[str, dict[str, Any] | None] = {
     "frozen": {"use": "quarts.variational", **GENERATOR},
     "joint": {"use": "quarts.variational", **GENERATOR, "learns": "joint"},
     "adversarial": {"use": "quarts.variational", **GENERATOR, "learns": "adversarial"},
-    "frozen, reread": {"use": "quarts.variational", **GENERATOR, "states": "reread"},
+    "reread": {"use": "quarts.variational", **GENERATOR, "states": "reread", "learns": "tuples"},
 }
 ARMS = (*ENCODERS, *NEGATIVES)
-CURVES = ("GBDT", "classifier", "+ random", "+ mined", "frozen", "frozen, reread", "joint")
-GROWN = ("GBDT", "classifier", "+ random", "frozen, reread", "joint")
+SWEPT = {f"joint, rate {rate:g}": {**NEGATIVES["joint"], "rate": rate} for rate in (0.1, 0.5)}
+"The arm of the paper at other rates of the switch than RATE."
+TANH = "classifier, tanh"
+"The classifier with scores made weights by tanh, as the paper writes it, where all others take a softmax."
+GROWN = ("GBDT", "MatchPyramid", "classifier", "+ random", "reread", "joint")
 DATA: dict[str, dict[str, Any]] = {
     "homedepot": {"use": "core.homedepot", "scheme": "binary"},
     "crowdflower": {"use": "core.crowdflower", "scheme": "binary"},
@@ -125,9 +129,11 @@ def cells() -> Iterator[Cell]:
         found |= {Cell(data, arm, seed): None for data in DATA for arm in ARMS}
     for seed in SEEDS:
         for share in SHARES[1:]:
-            found |= {Cell(data, arm, seed, share): None for data in ("homedepot", "shop") for arm in CURVES}
+            found |= {Cell(data, arm, seed, share): None for data in ("homedepot", "shop") for arm in ARMS}
         if not seed:
             found |= {Cell("shop", arm, 0, 100, size): None for size in SIZES for arm in GROWN}
+            found |= {Cell(data, TANH, each): None for each in SEEDS for data in DATA}
+            found |= {Cell(data, arm, each): None for each in SEEDS for data in DATA for arm in SWEPT}
     return iter(found)
 
 
@@ -234,8 +240,10 @@ def measure(cell: Cell, folder: Path) -> None:
         data, corpus, test, rows = read(augmented(dataset, pregenerated(cell, data), cell.name))
     if cell.arm in ENCODERS:
         fitted, log = fit(cell, data, ENCODERS[cell.arm])
+    elif cell.arm == TANH:
+        fitted, log = fit(cell, data, {**ATTENTION, "attention": "tanh"})
     else:
-        negatives = NEGATIVES[cell.arm]
+        negatives = {**NEGATIVES, **SWEPT}[cell.arm]
         fitted, log = fit(cell, data, ATTENTION, **({"negatives": negatives} if negatives else {}))
     tables = {}
     for split, examples in (("valid", data.valid), ("test", test)):
