@@ -133,7 +133,7 @@ class Training:
     decay: str = attrs.field(default="linear", validator=one_of("linear", "cosine", "constant"))
     "How the step size falls to 0 afterwards."
     clip: float = attrs.field(default=1.0, validator=non_negative)
-    "Largest norm of the gradient; 0 does not clip."
+    "Largest norm of the gradient, of a negative generator's apart from the member's; 0 does not clip."
     head_dropout: float = attrs.field(default=0.1, validator=below_one)
     "Share of units dropped in the task's head."
     precision: str = attrs.field(default="fp32", validator=one_of("fp32", "bf16"))

@@ -33,7 +33,7 @@ from prodmatch_core.training.checkpoint import Checkpoint, Position
 from prodmatch_core.training.course import RAMP, STREAM, Course
 from prodmatch_core.training.embedding import Embedder
 from prodmatch_core.training.model import MemberModel, Objective
-from prodmatch_core.training.optimizing import freeze, make_optimizer, ramp, step_size
+from prodmatch_core.training.optimizing import clipped_apart, freeze, make_optimizer, ramp, step_size
 from prodmatch_core.training.prediction import predict, rows_of, to_tensors
 
 EpochListener = Callable[[Mapping[str, Any]], None]
@@ -255,7 +255,8 @@ class _Loop:
                 loss = self.step(batch, labels, weights, draw) * factor
             self.accelerator.backward(loss)
             if settings.clip:
-                self.accelerator.clip_grad_norm_(self.step.parameters(), settings.clip)
+                for parameters in clipped_apart(self.objective, job.model.generator):
+                    self.accelerator.clip_grad_norm_(parameters, settings.clip)
             self.optimizer.step()
             self.scheduler.step()
             self.optimizer.zero_grad(set_to_none=True)

@@ -47,6 +47,16 @@ def make_optimizer(module: nn.Module, phase: Phase, settings: Training) -> torch
     return torch.optim.AdamW(groups, lr=phase.learning_rate or settings.learning_rate, fused=True)
 
 
+def clipped_apart(module: nn.Module, generator: nn.Module | None) -> list[list[nn.Parameter]]:
+    """Return the parameters whose gradients are clipped together: those of a generator inside, and all others.
+
+    A generator has a loss of its own. Under one norm, a great one would leave the member next to nothing of its step.
+    """
+    own = [] if generator is None else list(generator.parameters())
+    known = {id(parameter) for parameter in own}
+    return [[p for p in module.parameters() if id(p) not in known], *([own] if own else [])]
+
+
 def step_size(settings: Training, total: int, start: int = 0) -> Callable[[int], float]:
     """Return the factor of the peak step size at each step: warm-up, then decay towards 0.
 

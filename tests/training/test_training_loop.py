@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from prodmatch_core.components.encoder import Encoder, Encoding, FitData
+from prodmatch_core.components.encoder import Batch, Encoder, Encoding, FitData, TwoSidedEncoder
 from prodmatch_core.components.loss import Output, PointwiseLoss
+from prodmatch_core.components.negatives import Mixed, StateGenerator
 from prodmatch_core.data.corpus import Corpus, match_examples
 from prodmatch_core.data.dataset import Dataset
 from prodmatch_core.errors import RunError
@@ -168,6 +169,41 @@ def test_a_damaged_checkpoint_is_as_good_as_none(tmp_path: Path) -> None:
     path = tmp_path / "words.safetensors"
     path.write_bytes(b"\x10\x00\x00")
     assert Checkpoint(path, "key").read() is None
+
+
+class TwoSidedWords(Words, TwoSidedEncoder):
+    """The same, in two steps."""
+
+    def encode(self, batch: Batch) -> Encoding:
+        return Encoding(pair=batch["shared"])
+
+    def interact(self, encoding: Encoding) -> Encoding:
+        return Encoding(pair=self.dropout(self.mix(encoding.pair)))
+
+
+class Loud(StateGenerator):
+    """Changes no example, and has a great loss of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    @classmethod
+    def build(cls, config: Any, data: FitData, encoder: Any, rng: np.random.Generator) -> Loud:
+        return cls()
+
+    def mix(self, encoding: Encoding, labels: torch.Tensor, rng: np.random.Generator) -> Mixed:
+        return Mixed(encoding, labels, torch.zeros_like(labels, dtype=torch.bool), 1e4 * self.weight.sum())
+
+
+def test_a_generators_own_loss_takes_nothing_of_the_members_step(tiny_dataset: Dataset) -> None:
+    found = []
+    for generator in (None, Loud()):
+        with seeds.torch_seed(0, "weights"):
+            model = MemberModel(TwoSidedWords(), ClassHead(3, 2, siamese=False), MatchTask(), generator)
+        found.append(trained(make_job(tiny_dataset, attrs.evolve(SETTINGS, epochs=2), model=model)))
+    assert same(*found)
+    assert found[1]["generator.weight"] < 1
 
 
 def test_a_frozen_part_keeps_its_weights(tiny_dataset: Dataset) -> None:
