@@ -64,7 +64,7 @@ LEFT_OUT = {
 "Commands that are not done here -> why."
 
 SHORTER = {
-    r"--seeds \d": "--seeds 2",
+    r"--seeds \d": "--seeds 1",
     r"--jobs \d": "--jobs 2",
     r"size=\d+": f"size={ROWS}",
     r"--top 8": "--top 8 --rows 3",
@@ -357,6 +357,12 @@ def cut(text: str) -> str:
     # A generator inside begins after the first epoch.
     epochs = 2 if "quarts.variational" in text else 1
     text = re.sub(r"\bepochs = \d+", f"epochs = {epochs}", text)
+    head, *members = text.split("[[member]]\n")
+    untold = ["core.ngram" in member and "training" not in member for member in members]
+    members = [
+        "training.epochs = 1\n" * default + member for member, default in zip(members, untold, strict=True)
+    ]
+    text = "[[member]]\n".join([head, *members])
     text = re.sub(r"^folds = \d+\n", "", text, flags=re.MULTILINE)
     text = re.sub(r'^(use = "ensemble\.\w+")', r"\1\nfolds = 2\nrounds = 20", text, flags=re.MULTILINE)
     return re.sub(r"\btuples = \d+", "tuples = 60", text)

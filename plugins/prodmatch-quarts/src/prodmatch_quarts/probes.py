@@ -133,9 +133,9 @@ def told_apart(read: States, generated: States, rng: np.random.Generator) -> flo
     half = np.tile(rng.random(len(read.mask)) < 0.5, 2)  # both forms of a row on one side
     if min(half.sum(), (~half).sum()) < 4:
         return float("nan")
-    scale = vectors[half].std(axis=0) + 1e-6
-    model = LogisticRegression(max_iter=300).fit(vectors[half] / scale, label[half])
-    return float(roc_auc_score(label[~half], model.decision_function(vectors[~half] / scale)))
+    vectors = (vectors - vectors[half].mean(axis=0)) / (vectors[half].std(axis=0) + 1e-6)
+    model = LogisticRegression(max_iter=1000).fit(vectors[half], label[half])
+    return float(roc_auc_score(label[~half], model.decision_function(vectors[~half])))
 
 
 def _means(states: States) -> np.ndarray:
