@@ -480,15 +480,23 @@ def page(results: Results) -> str:
         *lines_of_generator(results),
         "## Why it pays so little here",
         "",
-        "The table above says it. Few items have a judged mismatching query, so the generator learns from near",
-        "queries, and most of what it writes is in the true query (*overlap*): nearly a copy, which often matches",
-        "still. Its latent collapses in most arms, so one item gives one query. Where the decoder's own states take",
-        "the query's place, a linear probe tells them from read ones without a fault (*probe AUC*), and so can the",
-        "classifier: P(mismatch) of the *true* query, decoded, is as high as that of a generated one. What is learnt",
-        "then is the make of the states. Reread words cannot be told by their make, and there the classifier sees no",
-        "difference from a match. Random products know no judgements and hold where mismatches are scarce, because",
-        "they do mismatch.",
-        "",
+        *prose(
+            "The table above says it. Few items have a judged mismatching query (*tuples judged*), so the generator "
+            "learns from queries near the true one that nobody judged with the item. Reread, what it writes is to the "
+            "classifier what a match is, and what a mined near query is: some of those match after all. Called "
+            "mismatches, at five times the weight, they are label noise."
+        ),
+        *prose(
+            "Where the decoder's own states take the query's place, a linear probe tells them from read ones almost "
+            "without a fault (*probe AUC*), and so does the classifier: the *true* query, decoded, is called a "
+            "mismatch as surely as a generated one. What is learnt then is the make of the states. That costs "
+            "nothing and gives nothing while there are true mismatches; where there are none, it is better than "
+            "nothing, and random products, which do mismatch, are better still."
+        ),
+        *prose(
+            "A generator must also see enough. One that learnt from a third of the tuples in six tenths of the passes "
+            "wrote the true query again and its latent collapsed; the log and the report warn of both."
+        ),
         "## What was cut",
         "",
         f"{TRAIN:,} training, {VALID:,} validation and {TEST:,} test pairs at the most, so that a cell takes seconds. "
