@@ -121,6 +121,7 @@ class _Loop:
         )
         self.objective = Objective(job.model, job.losses)
         self.step = self.accelerator.prepare(self.objective)
+        self.clipped = clipped_apart(self.objective, job.model.generator)
         self.lengths = job.prepared.lengths(*rows_of(job.data.train, job.model.task.sides))
 
         self.saved = saved = job.checkpoint.read() if job.checkpoint else None
@@ -255,7 +256,7 @@ class _Loop:
                 loss = self.step(batch, labels, weights, draw) * factor
             self.accelerator.backward(loss)
             if settings.clip:
-                for parameters in clipped_apart(self.objective, job.model.generator):
+                for parameters in self.clipped:
                     self.accelerator.clip_grad_norm_(parameters, settings.clip)
             self.optimizer.step()
             self.scheduler.step()

@@ -155,7 +155,7 @@ class VariationalNetwork(nn.Module):
                 states.append(self.states(out[:, 0]))
             if step == self.config.longest or (step and not bool(going.any())):
                 break
-            logits = self._shares(out, weight, memory)[:, 0]
+            logits = self.shares(out, weight, memory)[:, 0]
             never = [*NEVER, END] if not step else list(NEVER)
             logits = logits.index_fill(1, torch.tensor(never, device=logits.device), float("-inf"))
             token, share = _choose(logits, feed, self.config.temperature, noise)
@@ -196,7 +196,7 @@ class VariationalNetwork(nn.Module):
         """Return (..., vocabulary) float32 logits of tokens that are written anew, of (..., hidden)."""
         return functional.linear(self.words(out), self.table.embedding.weight, self.frequency).float()
 
-    def _shares(self, out: Tensor, weight: Tensor, memory: Memory) -> Tensor:
+    def shares(self, out: Tensor, weight: Tensor, memory: Memory) -> Tensor:
         """Return log-probabilities of all tokens, (batch, length, vocabulary) float32."""
         logits = self.logits(out)
         if memory.states.ids is None:
@@ -220,7 +220,7 @@ class Told:
 
     def shares(self) -> Tensor:
         """Return log-probabilities of all tokens, (batch, length, vocabulary) float32."""
-        return self.network._shares(self.out, self.weight, self.memory)
+        return self.network.shares(self.out, self.weight, self.memory)
 
     def likelihood(self, target: Tensor, there: Tensor) -> Tensor:
         """Return the log-probability of one token a place, (places,) float32, as `shares` would have it.

@@ -72,8 +72,11 @@ class Taught:
     distance: Tensor
     "Mean squared distance of the decoder's states from read states of the same query."
     told: Told
+    "What it would write at each place."
     target: Tensor
+    "(batch, length + 1) int64, the token that stands there, and the end."
     there: Tensor
+    "(batch, length + 1) bool, places that are no padding."
 
     @property
     def count(self) -> Tensor:
