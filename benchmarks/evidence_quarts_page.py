@@ -65,10 +65,20 @@ HARD = {
 }
 "Kinds of hard mismatches of the shop: planted causes."
 EASY = ("unrelated", "same_department", "other_type")
-DRAWN = ("GBDT", "classifier", "+ random", "+ mined", "frozen", "reread", "joint")
-"Arms of the picture; the tables have them all."
+DRAWN: dict[str, tuple[str, str | None]] = {
+    "GBDT": (svg.MUTED, None),
+    "classifier": (svg.INK, None),
+    "+ random": (svg.GOOD, "5 3"),
+    "+ mined": (svg.BAD, "5 3"),
+    "+ augmentation": (svg.ACCENT, "5 3"),
+    "frozen": (svg.ACCENT, None),
+    "joint": (svg.ACCENT, "1 4"),
+    "reread": (svg.SECOND, None),
+}
+"Arms of the picture, with colour and dashes; the tables have them all."
 GENERATORS = ("frozen", "joint", "adversarial", "reread")
-COLOURS = (svg.MUTED, svg.INK, svg.GOOD, svg.BAD, svg.ACCENT, svg.SECOND, svg.ACCENT)
+WRITERS = ("+ augmentation", *GENERATORS)
+"Arms in which a generator writes, before training or in it."
 
 
 class Results:
@@ -328,48 +338,58 @@ def lines_of_generator(results: Results) -> Iterator[str]:
 
 
 def lines_of_reading(results: Results) -> Iterator[str]:
-    """Say which differences from the classifier are clear, by arm, from the rows alone."""
+    """Say which differences from the classifier are clear, from the rows alone."""
     yield from ("## Reading", "")
+    yield "APR against the classifier alone, all mismatches kept; *better* and *worse* where the interval leaves 0 out."
+    yield ""
+    yield f"| arm | {' | '.join(DATA)} |"
+    yield "|---|" + "---|" * len(DATA)
     for arm in ARMS:
-        if arm == "classifier":
-            continue
-        sorted_out: dict[str, list[str]] = {"better": [], "worse": [], "neither": []}
-        for data in DATA:
-            apart = gap(results.arm(data, arm), results.arm(data, "classifier"), mismatch_average_precision)
-            if apart is not None:
-                side = "better" if apart.low > 0 else "worse" if apart.high < 0 else "neither"
-                sorted_out[side].append(data)
-        words = [f"{side} on {', '.join(where)}" for side, where in sorted_out.items() if where]
-        if words:
-            yield f"- **{arm}** against the classifier, APR, all mismatches kept: {'; '.join(words)}."
-    counts = {"better": 0, "worse": 0, "neither": 0}
-    best: dict[str, int] = {}
+        if arm != "classifier":
+            yield f"| {arm} | {' | '.join(side(results, data, arm) or '·' for data in DATA)} |"
+    yield ""
+    for data in DATA:
+        unused = [arm for arm in GENERATORS if unused_in(results.arm(data, arm))]
+        if unused:
+            yield from prose(
+                f"On {data} the best epoch of {', '.join(unused)} is the first in every seed, before the generator "
+                "begins: their figures are those of a classifier after one epoch."
+            )
+    yield "Scarce mismatches, by the share kept: the arm of the highest APR, and where arms that generate stand against"
+    yield "the classifier alone."
+    yield ""
+    yield "| data | kept | highest | clearly better | clearly worse |"
+    yield "|---|---:|---|---|---|"
     for data in ("homedepot", "shop"):
         for share in SHARES[1:]:
-            standing = {}
-            for arm in ARMS:
-                found = results.arm(data, arm, share)
-                value = valued(found, mismatch_average_precision)
-                if value is not None:
-                    standing[arm] = value.value
-                if arm not in GENERATORS:
-                    continue
-                apart = gap(found, results.arm(data, "classifier", share), mismatch_average_precision)
-                if apart is not None:
-                    counts["better" if apart.low > 0 else "worse" if apart.high < 0 else "neither"] += 1
-            if len(standing) == len(ARMS):
-                first = max(standing, key=lambda name: standing[name])
-                best[first] = best.get(first, 0) + 1
-    yield (
-        f"- **Scarce mismatches** ({', '.join(f'{share}%' for share in SHARES[1:])} kept): a generator is clearly "
-        f"better than the classifier alone in {counts['better']} of {sum(counts.values())} cells, clearly worse in "
-        f"{counts['worse']}. The highest APR of a whole column is that of {first_places(best)}."
-    )
+            sides = {arm: side(results, data, arm, share) for arm in WRITERS}
+            better, worse = (
+                ", ".join(arm for arm in WRITERS if sides[arm] == word) or "none"
+                for word in ("better", "worse")
+            )
+            yield f"| {data} | {share}% | {highest(results, data, share)} | {better} | {worse} |"
     yield ""
 
 
-def first_places(best: dict[str, int]) -> str:
-    return ", ".join(f"{arm} ({number})" for arm, number in best.items()) or "none yet: no column is whole"
+def side(results: Results, data: str, arm: str, share: int = 100) -> str:
+    """Return on which side of the classifier an arm clearly is by APR, or nothing."""
+    base = results.arm(data, "classifier", share)
+    apart = gap(results.arm(data, arm, share), base, mismatch_average_precision)
+    if apart is None:
+        return ""
+    return "better" if apart.low > 0 else "worse" if apart.high < 0 else ""
+
+
+def highest(results: Results, data: str, share: int) -> str:
+    """Return the arm whose mean APR is the highest of those that are finished."""
+    values = {arm: valued(results.arm(data, arm, share), mismatch_average_precision) for arm in ARMS}
+    found = {arm: value.value for arm, value in values.items() if value is not None}
+    return max(found, key=lambda arm: found[arm]) if found else "–"
+
+
+def unused_in(found: dict[int, Found]) -> bool:
+    """Return whether no seed's best epoch came after the generator began."""
+    return bool(found) and all(each.notes["best_epoch"] <= GENERATOR["after"] for each in found.values())
 
 
 def picture(results: Results) -> str:
@@ -390,14 +410,14 @@ def picture(results: Results) -> str:
         )
         marks += plot.x_axis([float(n) for n in range(len(places))], title, labels=labels)
         marks += plot.y_axis(svg.ticks(*plot.y_range, about=5), "APR, mismatch" if not number else "")
-        for arm in (each for each in arms if each in DRAWN):
-            colour = COLOURS[DRAWN.index(arm)]
+        for beside, arm in enumerate(values):
+            colour, dash = DRAWN[arm]
             points = []
             for place, key in enumerate(places):
                 if key not in values[arm]:
                     continue
                 value = values[arm][key]
-                x, y = plot.x(place + 0.05 * (DRAWN.index(arm) - 2.5)), plot.y(value.value)
+                x, y = plot.x(place + 0.05 * (beside - (len(values) - 1) / 2)), plot.y(value.value)
                 points.append((x, y))
                 if np.isfinite(value.low):
                     marks.append(
@@ -412,15 +432,12 @@ def picture(results: Results) -> str:
                 )
                 words.append(f"{title}, {labels[place]}, {arm}: {value.value:.3f}")
             if len(points) > 1:
-                dash = "5 3" if arm.startswith("+") else "1 4" if arm == "joint" else None
                 marks.append(svg.path(points, stroke=colour, stroke_dasharray=dash))
-    for number, arm in enumerate(DRAWN):
-        x, y = 44 + 128 * number, 44 + height + 66
-        dash = "5 3" if arm.startswith("+") else "1 4" if arm == "joint" else None
-        marks.append(
-            svg.line(x, y - 4, x + 24, y - 4, stroke=COLOURS[number], stroke_width=2, stroke_dasharray=dash)
-        )
+    x, y = 44.0, 44 + height + 66
+    for arm, (colour, dash) in DRAWN.items():
+        marks.append(svg.line(x, y - 4, x + 24, y - 4, stroke=colour, stroke_width=2, stroke_dasharray=dash))
         marks.append(svg.text(x + 30, y, arm))
+        x += 54 + 0.58 * svg.FONT_SIZE * svg.columns(arm)
     return svg.document(
         44 + 3 * (width + 56),
         44 + height + 80,
