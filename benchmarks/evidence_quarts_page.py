@@ -437,7 +437,7 @@ def picture(results: Results) -> str:
     for arm, (colour, dash) in DRAWN.items():
         marks.append(svg.line(x, y - 4, x + 24, y - 4, stroke=colour, stroke_width=2, stroke_dasharray=dash))
         marks.append(svg.text(x + 30, y, arm))
-        x += 54 + 0.58 * svg.FONT_SIZE * svg.columns(arm)
+        x += 54 + svg.width_of(arm)
     return svg.document(
         44 + 3 * (width + 56),
         44 + height + 80,

@@ -33,6 +33,7 @@ from prodmatch_core.report.svg import (
     text,
     ticks,
     tooltip,
+    width_of,
 )
 
 WIDTH = 400
@@ -282,10 +283,15 @@ def _phase_marks(epochs: Sequence[Epoch], upper: Plot, lower: Plot) -> list[str]
     for start in starts:
         x = upper.x(start + 0.5)
         marks += [line(x, p.top, x, p.bottom, stroke=MUTED, stroke_dasharray="2 4") for p in (upper, lower)]
-    for start in [0, *starts] if starts else []:
-        # The loss starts high and ends low: its curve leaves free the lower left and the upper right.
-        x, y = (upper.x(start + 0.5), upper.top + 12) if start else (upper.left, upper.bottom - 6)
-        marks.append(_haloed(x + 6, y, shorten(epochs[start].phase, 14), MUTED))
+    for number, start in enumerate([0, *starts] if starts else []):
+        name = shorten(epochs[start].phase, 14)
+        # The loss starts high and ends low: its curve leaves free the lower left and the upper right, where short
+        # phases have their names on two lines in turn, and the last one's ends where the plot does.
+        x, y = upper.x(start + 0.5) + 6, upper.top + 12 + 14 * (1 - number % 2)
+        x = min(x, upper.right - width_of(name))
+        if not start:
+            x, y = upper.left + 6, upper.bottom - 6
+        marks.append(_haloed(x, y, name, MUTED))
     return marks
 
 

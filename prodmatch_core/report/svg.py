@@ -194,6 +194,11 @@ def columns(content: str) -> int:
     )
 
 
+def width_of(content: str) -> float:
+    """Return about how many pixels `content` takes as a line of text: fonts differ from reader to reader."""
+    return 0.58 * FONT_SIZE * columns(content)
+
+
 def shorten(content: str, width: int) -> str:
     """Return `content` cut to `width` columns, an ellipsis where something was left out."""
     content = re.sub(r"\s+", " ", clean(content)).strip()

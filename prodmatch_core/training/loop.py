@@ -174,15 +174,15 @@ class _Loop:
             torch.manual_seed(int(draw.integers(2**63)))  # dropout; the caller puts torch's state back
             self._refresh(draw)
             pool = self.first if following is None else self._foretell(following, epoch)
-            mean_loss = self._learn(self._batches(pool, draw), epoch, draw)
-            if not math.isfinite(mean_loss):
+            losses = self._learn(self._batches(pool, draw), epoch, draw)
+            if bad := [f"the {name} is {loss}" for name, loss in losses.items() if not math.isfinite(loss)]:
                 raise RunError(
-                    f"member {job.name}, phase {phase.name}, epoch {epoch + 1}: the loss is {mean_loss}. "
+                    f"member {job.name}, phase {phase.name}, epoch {epoch + 1}: {', '.join(bad)}. "
                     "Lower training.learning_rate, set training.clip, or use precision fp32."
                 )
             figures = dict(job.validate(job.model)) if job.course is None else {}
             at.done, at.epoch = at.done + 1, epoch + 1
-            self._tell(phase.name, mean_loss, figures, time.perf_counter() - started)
+            self._tell(phase.name, losses, figures, time.perf_counter() - started)
             if job.course is None:
                 self._remember(self._worth(figures))
             stop = epoch + 1 == epochs or (settings.patience and at.waited >= settings.patience)
@@ -243,37 +243,45 @@ class _Loop:
 
     def _learn(
         self, shares: Iterator[tuple[Examples, float]], epoch: int, draw: np.random.Generator
-    ) -> float:
-        """Take a step for each batch, and return their mean loss over all processes."""
+    ) -> dict[str, float]:
+        """Take a step for each batch, and return their mean loss over all processes; beside it the generator's own."""
         job, settings, device = self.job, self.job.settings, self.accelerator.device
         bf16 = settings.precision == "bf16"
         purpose = ("batch", self.at.phase, epoch, self.accelerator.process_index)
         gathering = functools.partial(gathered, job, device, purpose)
-        losses = []
+        losses: list[Tensor] = []
+        penalties: list[Tensor] = []
         self.step.train()
         for batch, labels, weights, factor in ahead(shares, gathering, prefetching(job.prepared)):
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-                loss = self.step(batch, labels, weights, draw) * factor
-            self.accelerator.backward(loss)
+                loss, penalty = self.step(batch, labels, weights, draw)
+            self.accelerator.backward((loss if penalty is None else loss + penalty) * factor)
             if settings.clip:
                 for parameters in self.clipped:
                     self.accelerator.clip_grad_norm_(parameters, settings.clip)
             self.optimizer.step()
             self.scheduler.step()
             self.optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.detach())
+            losses.append(loss.detach() * factor)
+            penalties.append(torch.zeros_like(loss) if penalty is None else penalty.detach() * factor)
             self.at.taken += 1
             job.on_step(self.at.taken, self.most)
         # A process sees its share of every batch; the factors make the mean over processes the batch's loss.
         # In a step of time nothing may have become known.
-        return float(self.accelerator.reduce(torch.stack(losses).mean(), "mean")) if losses else 0.0
+        own = self._mean(penalties) if job.model.generator is not None else 0.0
+        return {"loss": self._mean(losses)} | ({"generator_loss": own} if own else {})
 
-    def _tell(self, phase: str, loss: float, figures: Mapping[str, float], seconds: float) -> None:
+    def _mean(self, losses: Sequence[Tensor]) -> float:
+        return float(self.accelerator.reduce(torch.stack(list(losses)).mean(), "mean")) if losses else 0.0
+
+    def _tell(
+        self, phase: str, losses: Mapping[str, float], figures: Mapping[str, float], seconds: float
+    ) -> None:
         job = self.job
-        told = {
+        told: dict[str, Any] = {
             "phase": phase,
             "epoch": self.at.done,
-            "loss": loss,
+            **losses,
             "learning_rate": self.scheduler.get_last_lr()[0],
             "seconds": seconds,
             "valid": figures,

@@ -93,9 +93,12 @@ class Objective(nn.Module):
         self.factors: list[float | None] = [factor for factor, _ in losses]
         "Of each loss; None while it does not count."
 
-    def forward(self, batch: Batch, labels: Tensor, weights: Tensor, mixing: np.random.Generator) -> Tensor:
-        """Return the sum of the losses, and of the state generator's penalty where there is one, float32 scalar."""
+    def forward(
+        self, batch: Batch, labels: Tensor, weights: Tensor, mixing: np.random.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the sum of the losses, and the state generator's penalty where there is one, float32 scalars."""
         output, penalty = self.model(batch, labels, weights, mixing)
         terms = zip(self.factors, self.losses, strict=True)
-        total = torch.stack([factor * loss(output) for factor, loss in terms if factor is not None]).sum()
-        return total if penalty is None else total + penalty
+        return torch.stack(
+            [factor * loss(output) for factor, loss in terms if factor is not None]
+        ).sum(), penalty

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prodmatch_core.evaluation.curves import PrecisionRecall, Reliability
 from prodmatch_core.report import charts
-from prodmatch_core.report.svg import Plot, columns, element, shorten, text, tick_labels, ticks
+from prodmatch_core.report.svg import Plot, columns, element, shorten, text, tick_labels, ticks, width_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -183,6 +183,17 @@ def test_learning_chart_names_phases_where_there_are_several() -> None:
     two = [charts.Epoch("warm", 1.0, 0.1), charts.Epoch("main", 0.9, 0.2)]
     assert {"warm", "main"} <= set(words(charts.learning_chart("a", two, "F1", True, "learning")))
     assert "main" not in words(charts.learning_chart("a", epochs(0.1, 0.2), "F1", True, "learning"))
+
+
+def test_the_names_of_short_phases_stay_inside_the_chart() -> None:
+    phases = [
+        charts.Epoch(f"region {locale}", 1.0 / n, 0.1 * n) for n, locale in enumerate(("en", "es", "ja"), 1)
+    ]
+    root = parsed(charts.learning_chart("a", phases, "F1", True, "learning"))
+    found = {mark.text: mark for mark in root.iter() if mark.text and mark.text.startswith("region")}
+    assert len(found) == 3
+    for name, mark in found.items():
+        assert float(mark.get("x", "nan")) + width_of(name) <= charts.WIDTH
 
 
 def test_share_bar_is_as_wide_as_its_shares() -> None:

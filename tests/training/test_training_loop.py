@@ -197,13 +197,20 @@ class Loud(StateGenerator):
 
 
 def test_a_generators_own_loss_takes_nothing_of_the_members_step(tiny_dataset: Dataset) -> None:
-    found = []
+    found: list[dict[str, torch.Tensor]] = []
+    heard: list[dict[str, Any]] = []
     for generator in (None, Loud()):
         with seeds.torch_seed(0, "weights"):
             model = MemberModel(TwoSidedWords(), ClassHead(3, 2, siamese=False), MatchTask(), generator)
-        found.append(trained(make_job(tiny_dataset, attrs.evolve(SETTINGS, epochs=2), model=model)))
+        settings = attrs.evolve(SETTINGS, epochs=2)
+        job = make_job(tiny_dataset, settings, model=model, on_epoch=lambda told: heard.append(dict(told)))
+        found.append(trained(job))
     assert same(*found)
     assert found[1]["generator.weight"] < 1
+    alone, beside = heard[:2], heard[2:]
+    assert [told["loss"] for told in alone] == [told["loss"] for told in beside]
+    assert all(told["generator_loss"] > 1000 for told in beside)
+    assert not any("generator_loss" in told for told in alone)
 
 
 def test_a_frozen_part_keeps_its_weights(tiny_dataset: Dataset) -> None:

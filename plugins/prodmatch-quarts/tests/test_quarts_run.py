@@ -23,6 +23,7 @@ from prodmatch_core.rundir import Run
 from prodmatch_core.runner import run_pipeline
 from prodmatch_quarts.augment import augmented, sample
 from prodmatch_quarts.drawing import heat_map
+from prodmatch_quarts.section import various
 from prodmatch_quarts.spelling import Spelling
 
 PIPELINES = Path(__file__).parent.parent / "pipelines"
@@ -166,6 +167,12 @@ def test_augmentation_names_a_folder_without_judged_pairs(tmp_path: Path) -> Non
     assert str(error.value) == (
         f"{tmp_path / 'log'}: has no judged pairs that queries could be added to. Name a folder that has."
     )
+
+
+def test_the_report_shows_as_many_true_queries_as_it_can() -> None:
+    queries = ["a"] * 20 + ["b", "c"] + ["a"]
+    shown = various(pl.DataFrame({"query": queries, "row": range(len(queries))}))
+    assert shown["row"].to_list() == [0, 20, 21, *range(1, 13)]
 
 
 def test_tokens_are_put_together_as_texts_write_them() -> None:

@@ -133,7 +133,7 @@ def generator(used: Mapping[str, Any], left: Path, of: str, number: int) -> Sect
         f"<figure>{chart}<figcaption>What the fitted classifier says of validation matches, and of what stands in "
         "their queries' place. Hard negatives lie between matches and random queries.</figcaption></figure>",
         f"<div>{figures_table(used)}</div></div>",
-        queries_table(pl.read_parquet(left / QUERIES).head(SHOWN)),
+        queries_table(various(pl.read_parquet(left / QUERIES))),
     ]
     note = (
         "The decoder's states, or its words reread, took the place of true queries while the classifier trained; here "
@@ -171,6 +171,12 @@ def figures_table(used: Mapping[str, Any]) -> str:
 def written(value: Any, digits: int) -> str:
     """Write a count or a figure."""
     return formats.count(int(value)) if not digits else formats.figure(value, digits)
+
+
+def various(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that are shown: as many true queries as can be, in their order, then more of the same ones."""
+    turn = pl.int_range(pl.len()).over("query")
+    return table.sort(turn, maintain_order=True).head(SHOWN)
 
 
 def queries_table(table: pl.DataFrame) -> str:
