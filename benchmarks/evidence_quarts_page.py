@@ -265,12 +265,32 @@ def lines_of_curves(results: Results) -> Iterator[str]:
                 shown.append(f"**{text}**" if clear else text)
             yield f"| {arm} | {' | '.join(shown)} |"
         yield ""
+    yield from lines_of_shares(results)
     yield from ("### shop, by training pairs", "")
     yield "| arm | " + " | ".join(f"{size:,}" for size in SIZES) + " |"
     yield "|---|" + "---|" * len(SIZES)
     for arm in GROWN:
         found = growth(results, arm)
         yield f"| {arm} | " + " | ".join(told(found.get(size)) for size in SIZES) + " |"
+    yield ""
+
+
+def lines_of_shares(results: Results) -> Iterator[str]:
+    """Tell by how much arms differ from the classifier where few mismatches are kept."""
+    yield from ("### Less the classifier's, where mismatches are scarce", "")
+    yield "APR of the mismatch less that of the classifier alone on the same rows."
+    yield ""
+    places = [(data, share) for data in ("homedepot", "shop") for share in SHARES[1:]]
+    yield f"| arm | {' | '.join(f'{data}, {share}%' for data, share in places)} |"
+    yield "|---|" + "---|" * len(places)
+    for arm in ("+ random", "+ mined", "+ noise", *WRITERS):
+        shown = []
+        for data, share in places:
+            base = results.arm(data, "classifier", share)
+            shown.append(
+                told(gap(results.arm(data, arm, share), base, mismatch_average_precision), signed=True)
+            )
+        yield f"| {arm} | {' | '.join(shown)} |"
     yield ""
 
 
