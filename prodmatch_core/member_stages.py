@@ -19,11 +19,10 @@ from prodmatch_core.fit import parts_within
 from prodmatch_core.progress import Reporter
 from prodmatch_core.records import Part
 from prodmatch_core.rundir import Run, log_lines
-from prodmatch_core.sections import Member
+from prodmatch_core.sections import STREAM, Member
 from prodmatch_core.stages import Stage, content_key, versions
 from prodmatch_core.training import processes
 from prodmatch_core.training.checkpoint import Checkpoint
-from prodmatch_core.training.course import STREAM
 from prodmatch_core.training.fitted import FittedMember
 from prodmatch_core.training.member import fit_member
 from prodmatch_core.writing import saving, write_arrays, write_text

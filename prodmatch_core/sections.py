@@ -114,6 +114,10 @@ class Phase:
     The run keeps what the copy changed, and pairs are scored by their locale's copy, if it has one."""
 
 
+STREAM = Phase(name="stream")
+"The phase after all others where training follows time: an epoch of it is a step of time. No file names it."
+
+
 @attrs.frozen
 class Training:
     """`[member.training]`: how a member is fitted."""

@@ -147,14 +147,15 @@ def precision_recall_chart(
     marks = [*plot.x_axis(TENTHS, "Recall: share of matches found"), *plot.y_axis(TENTHS, "Precision")]
     y = plot.y(share)
     marks.append(line(plot.left, y, plot.right, y, stroke=MUTED, stroke_dasharray="3 3"))
-    above = -6 if share < 0.9 else 14
-    marks.append(text(plot.left + 6, y + above, f"all pairs called a match: {share:.2f}", fill=MUTED))
     if len(curve.recall):
         # Between two thresholds nothing can be had, so the curve is steps, not slopes.
         steps = [(plot.x(float(curve.recall[0])), plot.y(float(curve.precision[0])))]
         for recall, precision in zip(curve.recall[1:].tolist(), curve.precision[1:].tolist(), strict=True):
             steps += [(plot.x(recall), steps[-1][1]), (plot.x(recall), plot.y(precision))]
         marks.append(path(steps))
+    # The curve of a score that says anything runs above the line: what is under it is free, where there is room.
+    under = 14 if share > 0.08 else -6
+    marks.append(_haloed(plot.left + 6, y + under, f"all pairs called a match: {share:.2f}", MUTED))
     told = "No pair matches, so there is no curve."
     if len(curve.recall):
         told = f"{share:.1%} of the pairs match."
@@ -233,7 +234,7 @@ class Epoch:
 
 
 def learning_chart(member: str, epochs: Sequence[Epoch], measure: str, higher: bool, ident: str) -> str:
-    """Return a member's loss and validation measure by epoch, one above the other.
+    """Return a member's loss and, where it was looked at, its validation measure by epoch, one above the other.
 
     Args:
         member: its name.
@@ -246,16 +247,16 @@ def learning_chart(member: str, epochs: Sequence[Epoch], measure: str, higher: b
     losses = [(n, e.loss) for n, e in enumerate(epochs, 1) if e.loss is not None]
     valid = [(n, e.valid) for n, e in enumerate(epochs, 1) if e.valid is not None]
     upper = Plot(48, 26, 336, 84, span, _range([v for _, v in losses]))
-    lower = Plot(48, upper.bottom + 34, 336, 84, span, _range([v for _, v in valid]))
+    lower = Plot(48, upper.bottom + 34, 336, 84, span, _range([v for _, v in valid])) if valid else upper
+    plots = (upper, lower) if valid else (upper,)
     epoch_ticks = [tick for tick in ticks(*span, about=8) if tick == int(tick)]
     marks = [
-        *upper.x_axis(epoch_ticks, numbered=False),
+        *(upper.x_axis(epoch_ticks, numbered=False) if valid else ()),
         *upper.y_axis(ticks(*upper.y_range, about=3), "Training loss"),
         *lower.x_axis(epoch_ticks, "Epoch"),
-        *lower.y_axis(ticks(*lower.y_range, about=3), f"{measure} on validation"),
         *_series(upper, losses, "loss", SECOND),
         *_series(lower, valid, measure, ACCENT),
-        *_phase_marks(epochs, upper, lower),
+        *_phase_marks(epochs, plots),
     ]
     told = f"{member}: {formats.plural(len(epochs), 'epoch')}."
     if valid:
@@ -264,6 +265,9 @@ def learning_chart(member: str, epochs: Sequence[Epoch], measure: str, higher: b
         told += f" {measure} on validation, {note}."
         x, y = lower.x(epoch), lower.y(best)
         marks.append(_point(x, y, note, fill=ACCENT, radius=5))
+        room = lower.right - lower.left - width_of(note) - 10
+        title = f"{measure} on validation"
+        marks += lower.y_axis(ticks(*lower.y_range, about=3), title if width_of(title) <= room else measure)
         marks.append(text(lower.right, lower.top - 10, note, fill=INK, text_anchor="end"))
     return document(
         WIDTH, lower.bottom + 44, f"Learning curves of {member}", told, marks, ident, class_="chart"
@@ -277,12 +281,12 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return min(values) - margin, max(values) + margin
 
 
-def _phase_marks(epochs: Sequence[Epoch], upper: Plot, lower: Plot) -> list[str]:
-    marks = []
+def _phase_marks(epochs: Sequence[Epoch], plots: Sequence[Plot]) -> list[str]:
+    marks, upper = [], plots[0]
     starts = [n for n in range(1, len(epochs)) if epochs[n].phase != epochs[n - 1].phase]
     for start in starts:
         x = upper.x(start + 0.5)
-        marks += [line(x, p.top, x, p.bottom, stroke=MUTED, stroke_dasharray="2 4") for p in (upper, lower)]
+        marks += [line(x, p.top, x, p.bottom, stroke=MUTED, stroke_dasharray="2 4") for p in plots]
     for number, start in enumerate([0, *starts] if starts else []):
         name = shorten(epochs[start].phase, 14)
         # The loss starts high and ends low: its curve leaves free the lower left and the upper right, where short

@@ -17,7 +17,7 @@ from prodmatch_core.evaluation.slices import MINIMUM_QUERIES
 from prodmatch_core.report import charts, drawing, formats
 from prodmatch_core.report.verdict import standing, verdict
 from prodmatch_core.rundir import Run
-from prodmatch_core.sections import PipelineFile
+from prodmatch_core.sections import STREAM, PipelineFile
 
 STAGES = ("load", "members", "aggregate", "calibrate", "evaluate")
 "Stages of a run in the order they happen; JSON files keep their keys by name."
@@ -271,6 +271,7 @@ def slices(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         "measures": [formats.measure(measure) for measure in measures],
         "rows": rows,
         "few": MINIMUM_QUERIES if any(row["few"] for row in rows) else 0,
+        "counted": any(row["examples"] != row["queries"] for row in rows),
     }
 
 
@@ -300,11 +301,17 @@ def learning(run: Run, metrics: Mapping[str, Any], pipeline: PipelineFile | Conf
                 formats.number((event.get("valid") or {}).get(measure)),
             )
             for event in events[name]
+            if event.get("phase") != STREAM.name  # there are hundreds, each of a few rows
         ]
         chart = charts.learning_chart(name, epochs, formats.measure(measure), higher, f"learning-{number}")
         seconds = [formats.number(event.get("seconds")) for event in events[name]]
         drawn.append(
-            {"name": name, "chart": Markup(chart), "seconds": sum(s for s in seconds if s is not None)}
+            {
+                "name": name,
+                "chart": Markup(chart),
+                "seconds": sum(s for s in seconds if s is not None),
+                "steps": len(events[name]) - len(epochs),
+            }
         )
     return {"drawn": drawn, "silent": silent}
 

@@ -11,10 +11,7 @@ from prodmatch_core.components.encoder import FitData
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.data.streams import EventLog, Stream
 from prodmatch_core.errors import RunError
-from prodmatch_core.sections import Phase
 
-STREAM = Phase(name="stream")
-"The phase after all others, in which an epoch is a step of the course."
 RAMP = 100
 "Steps in which the step size rises at the beginning of the stream, while the optimiser's moments form."
 

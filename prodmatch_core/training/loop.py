@@ -25,12 +25,12 @@ from prodmatch_core.components.loss import Loss
 from prodmatch_core.components.negatives import RowGenerator
 from prodmatch_core.data.corpus import Examples
 from prodmatch_core.errors import RunError
-from prodmatch_core.sections import Phase, Training
+from prodmatch_core.sections import STREAM, Phase, Training
 from prodmatch_core.training import seeds
 from prodmatch_core.training.ahead import ahead
 from prodmatch_core.training.batches import balanced_rows, class_batches, epoch_batches
 from prodmatch_core.training.checkpoint import Checkpoint, Position
-from prodmatch_core.training.course import RAMP, STREAM, Course
+from prodmatch_core.training.course import RAMP, Course
 from prodmatch_core.training.embedding import Embedder
 from prodmatch_core.training.model import MemberModel, Objective
 from prodmatch_core.training.optimizing import clipped_apart, freeze, make_optimizer, ramp, step_size

@@ -177,6 +177,15 @@ def test_learning_chart_of_one_epoch_has_no_line() -> None:
 def test_learning_chart_without_validation_figures_shows_the_loss() -> None:
     drawing = charts.learning_chart("a", epochs(None, None), "Macro F1", True, "learning")
     assert notes(drawing) == ["epoch 1: loss 1.000", "epoch 2: loss 0.500"]
+    assert not [word for word in words(drawing) if "validation" in word]
+
+
+def test_a_long_measure_leaves_room_for_its_best_value() -> None:
+    for measure, title in (("F1", "F1 on validation"), ("Mismatch average precision",) * 2):
+        drawing = charts.learning_chart("a", epochs(0.1, 0.2), measure, True, "learning")
+        (best,) = [word for word in words(drawing) if word.startswith("best")]
+        assert title in words(drawing)
+        assert width_of(title) + width_of(best) <= 336
 
 
 def test_learning_chart_names_phases_where_there_are_several() -> None:
