@@ -17,7 +17,7 @@ from prodmatch_core.records import Section
 from prodmatch_core.report import formats
 from prodmatch_core.report.data_charts import delay_chart
 from prodmatch_core.rundir import Run
-from prodmatch_core.training.course import STREAM
+from prodmatch_core.sections import STREAM
 from prodmatch_core.writing import write_parquet
 from prodmatch_delayed import drift
 from prodmatch_delayed.by_hour import Said, relative, said_by
