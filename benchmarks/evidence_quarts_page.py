@@ -360,9 +360,10 @@ def lines_of_generator(results: Results) -> Iterator[str]:
 def lines_of_shortcut(results: Results) -> Iterator[str]:
     """Tell what the classifier calls a mismatch as true ones get fewer."""
     yield from prose(
-        "The same on the shop by the share of mismatches kept: P(mismatch) of a random query in the true one's place, of a "
-        "generated one, and KL; means over the finished seeds, before the last epoch. A classifier that calls what is "
-        "generated a mismatch and a random query none has learnt who wrote, and nothing else."
+        "The same on the shop by the share of mismatches kept: P(mismatch) of a random query in the true "
+        "one's place, of a generated one, and KL; means over the finished seeds, before the last epoch. A "
+        "classifier that calls what is generated a mismatch and a random query none has learnt who wrote, "
+        "and nothing else."
     )
     yield f"| arm | {' | '.join(f'{share}%' for share in SHARES)} |"
     yield "|---|" + "---|" * len(SHARES)
@@ -554,10 +555,10 @@ def page(results: Results) -> str:
             "nothing, and random products, which do mismatch, are better still."
         ),
         *prose(
-            "The fewer the true mismatches, the more of the loss is the shortcut's: with few kept on the shop, a random "
-            "query is hardly called a mismatch any more and a generated one surely is. The joint arm pays its generator "
-            "for being recognised, and its latent runs away (KL). The adversarial and the reread arm leave no shortcut, "
-            "and teach that what a match is mismatches."
+            "The fewer the true mismatches, the more of the loss is the shortcut's: with few kept on the "
+            "shop, a random query is hardly called a mismatch any more and a generated one surely is. The "
+            "joint arm pays its generator for being recognised, and its latent runs away (KL). The "
+            "adversarial and the reread arm leave no shortcut, and teach that what a match is mismatches."
         ),
         *prose(
             "A generator must also see enough. One that learnt from a third of the tuples in six tenths of the passes "
