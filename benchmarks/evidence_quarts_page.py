@@ -551,7 +551,7 @@ def page(results: Results) -> str:
             "Where the decoder's own states take the query's place, a linear probe tells them from read ones almost "
             "without a fault (*probe AUC*), and so does the classifier: the *true* query, decoded, is called a "
             "mismatch as surely as a generated one. What is learnt then is the make of the states. That costs "
-            "nothing and gives nothing while there are true mismatches; where there are none, it is better than "
+            "nothing and gives nothing while there are enough true mismatches; where there are none, it is better than "
             "nothing, and random products, which do mismatch, are better still."
         ),
         *prose(
@@ -578,8 +578,8 @@ def page(results: Results) -> str:
         + f". Training: batches of {TRAINING['batch_size']}; learning rate "
         + ", ".join(f"{rate:g} on {data}" for data, rate in LEARNING_RATE.items())
         + f", chosen by the validation APR of the classifier alone (seed 0), {BASELINES_RATE:g} for DSSM and "
-        f"MatchPyramid; two epochs above {FEW_EPOCHS:,} pairs. Curves are of the seeds there are, often one; cells "
-        "that are not finished are left blank.",
+        f"MatchPyramid; two epochs above {FEW_EPOCHS:,} pairs. Sizes above {TRAIN:,} pairs have one seed, "
+        "all else has three; cells that are not finished are left blank.",
         "",
     ]
     return "\n".join(lines)
