@@ -293,8 +293,26 @@ def test_a_cascade_loses_no_more_than_was_stated_where_it_was_learnt() -> None:
         [Cost(9, 9, 1), Cost(1, 1, 1), Cost(1, 1, 1)],
     )
     assert made is not None
-    assert made.figures["lost"] <= 0.01 + 1e-12
+    assert made.figures["lost"] + made.figures["error"] <= 0.01 + 1e-12
+    assert made.figures["error"] > 0
     assert made.figures["ms"] < made.figures["ms_of_all"]
+
+
+def test_the_error_of_a_loss_is_how_far_it_differs_on_other_queries() -> None:
+    losses, errors = [], []
+    for seed in range(60):
+        said = predictions(seed)
+        table = table_of(said, ESCI, Side())
+        blocks = said.groups % cascade.BLOCKS
+        whole, found = (cascade.counts(said.probabilities[:, place], table, blocks) for place in (0, 1))
+        lost, error = cascade.loss(whole, found)
+        assert lost == pytest.approx(
+            measured(whole.sum(axis=0))["macro_f1"] - measured(found.sum(axis=0))["macro_f1"]
+        )
+        losses.append(lost)
+        errors.append(error)
+    assert 0.75 < np.mean(errors) / np.std(losses) < 1.33
+    assert cascade.loss(whole[:1], found[:1])[1] == np.inf
 
 
 def test_equal_rows_of_a_query_become_one_of_their_summed_weight() -> None:

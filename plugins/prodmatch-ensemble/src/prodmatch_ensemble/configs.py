@@ -63,8 +63,8 @@ class TreesConfig:
     relations: Mapping[str, str] = attrs.field(factory=dict)
     "Member -> relation of the graph it reads, such as `click`; Shapley values are added up by relation too."
     cascade: float = attrs.field(default=0.0, validator=below_one)
-    """Macro F1 that may be lost, on held-out training queries, so that cheap members answer alone where they are sure
-    and the others are asked only for the rest. 0: every member is asked for every pair."""
+    """Macro F1 that may be lost, on held-out training queries and with its standard error, so that cheap members answer
+    alone where they are sure and the others are asked only for the rest. 0: every member is asked for every pair."""
 
 
 @attrs.frozen
