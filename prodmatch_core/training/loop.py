@@ -263,12 +263,13 @@ class _Loop:
             self.scheduler.step()
             self.optimizer.zero_grad(set_to_none=True)
             losses.append(loss.detach() * factor)
-            penalties.append(torch.zeros_like(loss) if penalty is None else penalty.detach() * factor)
+            if job.model.generator is not None:  # a batch in which nothing was overwritten has no penalty
+                penalties.append(torch.zeros_like(loss) if penalty is None else penalty.detach() * factor)
             self.at.taken += 1
             job.on_step(self.at.taken, self.most)
         # A process sees its share of every batch; the factors make the mean over processes the batch's loss.
         # In a step of time nothing may have become known.
-        own = self._mean(penalties) if job.model.generator is not None else 0.0
+        own = self._mean(penalties)
         return {"loss": self._mean(losses)} | ({"generator_loss": own} if own else {})
 
     def _mean(self, losses: Sequence[Tensor]) -> float:
