@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from prodmatch_core.registry import Registry
 from prodmatch_core.task_specs import TASKS
-from prodmatch_core.testing.combinations import Choice, Combination, choices
+from prodmatch_core.testing.combinations import (
+    Choice,
+    Combination,
+    choices,
+    of_decisions,
+    of_members,
+    pairwise,
+)
 from reference_pages.markdown import head, table
 
 BESIDE = {"loss": "losses", "negative-generator": "negative generators"}
@@ -28,8 +35,9 @@ def page(registry: Registry) -> Iterator[str]:
     yield from head("Which parts fit each other")
     yield "`prodmatch validate` refuses a pipeline whose parts do not fit, and says what is missing. This page is what"
     yield "it says of every pair, each part configured as [its page](parts.md) shows. Where a part gives something else"
-    yield "by a choice of one field, the choice stands behind its name. The test suite makes a training step of"
-    yield "combinations in which every pair below stands."
+    yield "by a choice of one field, the choice stands behind its name."
+    yield ""
+    yield from _counted(registry)
     for name, task in TASKS.items():
         yield from ("", f"## {name}", "", task.summary, "")
         yield from _members(registry, name)
@@ -40,6 +48,21 @@ def page(registry: Registry) -> Iterator[str]:
         parts = (Choice(registry.get("encoder", encoder)), Choice(registry.get(kind, part)))
         for reason in _combined(task_name, *parts).refusals(registry)[:1]:
             yield f"- {task_name}, `{encoder}` with `{part}`: {reason.partition(': ')[2]}"
+
+
+def _counted(registry: Registry) -> Iterator[str]:
+    """Yield how many combinations there are, and how many of them the test suite runs."""
+    members = [each for task in TASKS for each in of_members(registry, task)]
+    deciding = [name for name, task in TASKS.items() if task.answer == "classes"]
+    decisions = [list(of_decisions(registry, name)) for name in deciding]
+    fit = [made for made, reasons in members if not reasons]
+    run = sum(len(pairwise(made for made, reasons in each if not reasons)) for each in decisions)
+    decided = sum(not reasons for each in decisions for _, reasons in each)
+    refused = sum(bool(reasons) for each in (members, *decisions) for _, reasons in each)
+    yield f"Of encoders with samplers, losses and negative generators {len(fit):,} combinations fit, of aggregators"
+    yield f"with calibrators {decided:,}; {refused:,} are refused, each with its reason. The test suite makes a training"
+    yield f"step of {len(pairwise(fit)):,} of the former and lets {run:,} of the latter decide: enough that every two"
+    yield "parts that fit stand together in one."
 
 
 def _members(registry: Registry, task: str) -> Iterator[str]:
