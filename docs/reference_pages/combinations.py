@@ -60,9 +60,9 @@ def _counted(registry: Registry) -> Iterator[str]:
     decided = sum(not reasons for each in decisions for _, reasons in each)
     refused = sum(bool(reasons) for each in (members, *decisions) for _, reasons in each)
     yield f"Of encoders with samplers, losses and negative generators {len(fit):,} combinations fit, of aggregators"
-    yield f"with calibrators {decided:,}; {refused:,} are refused, each with its reason. The test suite makes a training"
-    yield f"step of {len(pairwise(fit)):,} of the former and lets {run:,} of the latter decide: enough that every two"
-    yield "parts that fit stand together in one."
+    yield f"with calibrators {decided:,}; {refused:,} are refused, each with its reason. The test suite makes a"
+    yield f"training step of {len(pairwise(fit)):,} of the former and lets {run:,} of the latter decide: enough that every"
+    yield "two parts that fit stand together in one."
 
 
 def _members(registry: Registry, task: str) -> Iterator[str]:
