@@ -61,8 +61,8 @@ def _counted(registry: Registry) -> Iterator[str]:
     refused = sum(bool(reasons) for each in (members, *decisions) for _, reasons in each)
     yield f"Of encoders with samplers, losses and negative generators {len(fit):,} combinations fit, of aggregators"
     yield f"with calibrators {decided:,}; {refused:,} are refused, each with its reason. The test suite makes a"
-    yield f"training step of {len(pairwise(fit)):,} of the former and lets {run:,} of the latter decide: enough that every"
-    yield "two parts that fit stand together in one."
+    yield f"training step of {len(pairwise(fit)):,} of the former and lets {run:,} of the latter decide: enough that"
+    yield "every two parts that fit stand together in one."
 
 
 def _members(registry: Registry, task: str) -> Iterator[str]:
