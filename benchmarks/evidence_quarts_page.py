@@ -254,15 +254,13 @@ def lines_of_curves(results: Results) -> Iterator[str]:
         for arm in ARMS:
             shown = []
             for share in SHARES:
-                found, base = results.arm(data, arm, share), results.arm(data, "classifier", share)
+                found = results.arm(data, arm, share)
                 apr, f1 = (valued(found, m) for m in (mismatch_average_precision, mismatch_f1))
                 if apr is None or f1 is None:
                     shown.append("–")
                     continue
                 text = f"{apr.value:.3f} ({f1.value:.3f})"
-                apart = gap(found, base, mismatch_average_precision) if arm != "classifier" else None
-                clear = apart is not None and (apart.low > 0 or apart.high < 0)
-                shown.append(f"**{text}**" if clear else text)
+                shown.append(f"**{text}**" if side(results, data, arm, share) else text)
             yield f"| {arm} | {' | '.join(shown)} |"
         yield ""
     yield from lines_of_shares(results)

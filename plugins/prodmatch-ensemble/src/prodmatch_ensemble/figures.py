@@ -15,14 +15,28 @@ def measured(matrix: np.ndarray) -> dict[str, float]:
 
     Macro F1 is over the classes that occur in the truth or the decisions.
     """
-    hits, true, decided = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    there = (true + decided) > 0
-    f1 = np.divide(2 * hits, true + decided, out=np.zeros(len(hits)), where=there)
+    hits, true = matrix.diagonal(), matrix.sum(axis=1)
+    f1, _ = _f1(matrix)
     return {
         "accuracy": float(hits.sum() / matrix.sum()),
-        "macro_f1": float(f1[there].mean()),
+        "macro_f1": float(macro_f1(matrix)),
         "weighted_f1": float((f1 * true).sum() / true.sum()),
     }
+
+
+def macro_f1(matrices: np.ndarray) -> np.ndarray:
+    """Return the macro F1 of confusion matrices, (..., classes, classes) -> (...) float64."""
+    f1, there = _f1(matrices)
+    mean: np.ndarray = f1.sum(axis=-1) / there.sum(axis=-1)
+    return mean
+
+
+def _f1(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the F1 of each class, and whether it occurs in the truth or the decisions; 0 where it does not."""
+    hits = np.diagonal(matrices, axis1=-2, axis2=-1)
+    both = matrices.sum(axis=-1) + matrices.sum(axis=-2)
+    there = both > 0
+    return np.divide(2 * hits, both, out=np.zeros(hits.shape), where=there), there
 
 
 def quality(

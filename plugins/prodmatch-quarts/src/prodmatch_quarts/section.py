@@ -192,7 +192,7 @@ def queries_table(table: pl.DataFrame) -> str:
         )
     )
     return (
-        '<h3 style="margin-top:1.8rem">Beside the true ones</h3>'
+        "<h3>Beside the true ones</h3>"
         '<div class="scroll" role="region" aria-label="Generated queries" tabindex="0">'
         f"<table><caption>Generated queries</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(_row(row) for row in table.iter_rows(named=True))}</tbody></table></div>"
